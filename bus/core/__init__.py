@@ -1,0 +1,26 @@
+"""The pure core: what domains and read models are written with; no event loop, clock, randomness or I/O."""
+
+from bus.core.application import Application
+from bus.core.decider import Decider
+from bus.core.errors import Rejected
+from bus.core.messages import REMOVED, Command, Event, Message, Query, Recorded, Removed, State, View, Views
+from bus.core.projection import PARK, STOP, Projection
+
+__all__ = [
+    "PARK",
+    "REMOVED",
+    "STOP",
+    "Application",
+    "Command",
+    "Decider",
+    "Event",
+    "Message",
+    "Projection",
+    "Query",
+    "Recorded",
+    "Rejected",
+    "Removed",
+    "State",
+    "View",
+    "Views",
+]

@@ -1,0 +1,55 @@
+"""Names: how a class name becomes a wire name, and what ids, categories and streams may be called."""
+
+import re
+
+ID_BYTES_MAX = 200
+"""An id is at most this many bytes of UTF-8, so that `category-id` fits every store's index."""
+
+_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_.][a-z0-9]+)*")
+_CATEGORY = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")
+
+
+def kebab(class_name: str) -> str:
+    """`DepartFlight` becomes `depart-flight`, `HTTPCall` becomes `http-call`."""
+    return _BOUNDARY.sub("-", class_name).lower().replace("_", "-").strip("-")
+
+
+def is_stored_name(name: str) -> bool:
+    """Stored names are lower case words joined by `-`, `_` or `.`, at most 100 characters long."""
+    return len(name) <= 100 and _NAME.fullmatch(name) is not None
+
+
+def is_category(name: str) -> bool:
+    """A category is an identifier, in which `.` is allowed and `-` is not: `-` ends it in a stream's name."""
+    return len(name) <= 100 and _CATEGORY.fullmatch(name) is not None
+
+
+def id_fault(value: object) -> str | None:
+    """What is wrong with an id, in words that follow "is", or None when it is one."""
+    if not isinstance(value, str):
+        return f"of type {type(value).__name__}, not str"
+    if not value:
+        return "empty"
+    if "\0" in value:
+        return "a text with a NUL character"
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        return "a text that is not valid Unicode (a lone surrogate)"
+    return f"{size} bytes long, more than {ID_BYTES_MAX}" if size > ID_BYTES_MAX else None
+
+
+def stream_of(category: str, aggregate_id: str) -> str:
+    """The stream of an aggregate: `flight` and `UA-1545` give `flight-UA-1545`."""
+    return f"{category}-{aggregate_id}"
+
+
+def category_of(stream: str) -> str:
+    """The part of a stream's name before its first `-`."""
+    return stream.partition("-")[0]
+
+
+def id_of(stream: str) -> str:
+    """The aggregate's own id: the part of a stream's name after its first `-`."""
+    return stream.partition("-")[2]

@@ -1,0 +1,166 @@
+"""Projection: the pure read model, from recorded events to views, checked when it is built."""
+
+import enum
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final, Generic, TypeAlias, TypeVar, get_origin
+from uuid import UUID
+
+import msgspec
+
+from bus.core import annotations
+from bus.core.errors import DefinitionError
+from bus.core.messages import Event, Recorded, Removed, View
+from bus.core.names import is_stored_name
+
+V = TypeVar("V", bound=View)
+E = TypeVar("E", bound=Event)
+
+IndexValue: TypeAlias = str | int | float | None
+"""What a store compares and sorts by: None first, then numbers, or text by code point."""
+
+
+class Poison(enum.Enum):
+    """What becomes of a projection at an event that it cannot process."""
+
+    STOP = "stop"
+    """It stops there, visibly, until it is mended; other projections go on."""
+    PARK = "park"
+    """The event and the later ones of its key are parked; other keys go on."""
+
+
+STOP: Final = Poison.STOP
+PARK: Final = Poison.PARK
+
+FIND_WORDS: Final = frozenset({"view", "order_by", "limit", "self"})
+"""Parameters of `Views.find`, which therefore no view's field may be called."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Projection(Generic[V, E]):
+    """How events become the views of one read model.
+
+    `key(recorded)` names the view that an event touches, several as a tuple, or none as `()`. `project(view, recorded,
+    key)` returns the view after the event, given the one before it or None, or `REMOVED`. Both are pure. Raising
+    `version` builds the views anew. `indexes` names the fields by which views can be found.
+    Raises `DefinitionError` for annotations or types that cannot work.
+    """
+
+    name: str
+    version: int
+    view: type[V]
+    project: Callable[[V | None, Recorded[E], str], V | Removed]
+    key: Callable[[Recorded[E]], str | tuple[str, ...]]
+    on_poison: Poison
+    indexes: tuple[str, ...] = ()
+
+    events: tuple[type[Event], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        what = f"projection {self.name!r}"
+        if not is_stored_name(self.name):
+            raise DefinitionError(f"{what}: a name is lower case words joined by '-', such as 'departures'")
+        if self.version < 1:
+            raise DefinitionError(f"{what}: versions are 1, 2, 3, ..., not {self.version}")
+        if self.on_poison is PARK:
+            raise DefinitionError(f"{what}: on_poison=PARK is not yet supported; use STOP")
+        if self.on_poison is not STOP:
+            raise DefinitionError(f"{what}: on_poison must be STOP or PARK, not {self.on_poison!r}")
+        self._check_view(what)
+        object.__setattr__(self, "events", self._event_types(f"{what}: project"))
+
+    def _event_types(self, what: str) -> tuple[type[Event], ...]:
+        parameters, returned = annotations.hints(self.project, what)
+        if len(parameters) != 3:
+            raise DefinitionError(f"{what} takes (view, recorded, key), not {len(parameters)} parameters")
+        if get_origin(parameters[1]) is not Recorded:
+            raise DefinitionError(f"{what} takes Recorded[...] as its second parameter, not {parameters[1]!r}")
+        if returned is type(None):
+            raise DefinitionError(f"{what} must return a view or REMOVED")
+        events = annotations.members(parameters[1].__args__[0], Event, f"{what}'s event")
+        for event in events:
+            annotations.check_tag(event, "event")
+        return events
+
+    def _check_view(self, what: str) -> None:
+        if not (isinstance(self.view, type) and issubclass(self.view, View)) or self.view is View:
+            raise DefinitionError(f"{what}: view must be a subclass of View, not {self.view!r}")
+        annotations.check_encodable(self.view, "view")
+        fields = set(self.view.__struct_fields__)
+        if fields & FIND_WORDS:
+            words = ", ".join(sorted(fields & FIND_WORDS))
+            raise DefinitionError(
+                f"{what}: a view's field cannot be called {words}; `find` has parameters of that name"
+            )
+        if not isinstance(self.indexes, tuple) or len(set(self.indexes)) != len(self.indexes):
+            raise DefinitionError(f"{what}: indexes must be a tuple of different field names, not {self.indexes!r}")
+        unknown = [name for name in self.indexes if name not in fields]
+        if unknown:
+            raise DefinitionError(f"{what}: {self.view.__qualname__} has no field {', '.join(unknown)} to index")
+        described = msgspec.inspect.type_info(self.view)
+        assert isinstance(described, msgspec.inspect.StructType)
+        for entry in described.fields:
+            if entry.name in self.indexes:
+                _check_indexable(entry.type, f"{what}: field {entry.name!r}")
+
+    def index_values(self, view: View) -> tuple[IndexValue, ...]:
+        """The values of the indexed fields, in the order of `indexes`."""
+        return tuple([index_value(getattr(view, name)) for name in self.indexes])
+
+
+def index_value(value: object) -> IndexValue:
+    """A field's value as stores compare it; raises TypeError for one that has no such form.
+
+    Times with a zone become UTC texts of fixed width, durations microseconds, enums their values.
+    """
+    if value is None:
+        return None
+    if isinstance(value, enum.Enum):
+        return index_value(value.value)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise TypeError(f"cannot index {value}: it has more than 64 bits")
+        return int(value)
+    if isinstance(value, float):
+        return None if math.isnan(value) else float(value)
+    if isinstance(value, datetime):
+        if value.tzinfo is not None:
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        return value.isoformat(timespec="microseconds")
+    if isinstance(value, timedelta):
+        return value // timedelta(microseconds=1)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, time):
+        return value.isoformat(timespec="microseconds")
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"cannot index a value of type {type(value).__qualname__}")
+
+
+def _check_indexable(described: Any, what: str) -> None:
+    if isinstance(described, msgspec.inspect.UnionType):
+        for part in described.types:
+            _check_indexable(part, what)
+    elif not isinstance(described, _INDEXABLE):
+        raise DefinitionError(f"{what} cannot be indexed: use a text, number, date, time, duration, UUID or enum")
+
+
+_INDEXABLE = (
+    msgspec.inspect.NoneType,
+    msgspec.inspect.StrType,
+    msgspec.inspect.BoolType,
+    msgspec.inspect.IntType,
+    msgspec.inspect.FloatType,
+    msgspec.inspect.DateTimeType,
+    msgspec.inspect.DateType,
+    msgspec.inspect.TimeType,
+    msgspec.inspect.TimeDeltaType,
+    msgspec.inspect.UUIDType,
+    msgspec.inspect.EnumType,
+    msgspec.inspect.LiteralType,
+)

@@ -1,0 +1,115 @@
+"""Stored shapes: what passes between the bus and its stores, in bytes and numbers."""
+
+from datetime import datetime
+
+import msgspec
+
+from bus.core.projection import IndexValue
+
+
+class NewEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event on its way to the store."""
+
+    name: str
+    payload: bytes
+
+
+class Append(msgspec.Struct, frozen=True, gc=False):
+    """What one command records: all of it or nothing.
+
+    Without events it only asks to confirm that the stream is still at `expected_version`.
+    """
+
+    stream: str
+    expected_version: int
+    """The stream's version before the first event."""
+    events: tuple[NewEvent, ...]
+    command_id: str
+    fingerprint: bytes
+    """A digest of the command, to tell a repeated command from a reused id."""
+    correlation_id: str | None = None
+    """None where it is the command's own id."""
+    causation_id: str | None = None
+    traceparent: str | None = None
+
+
+class StoredEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event as the store holds it."""
+
+    position: int
+    stream: str
+    version: int
+    name: str
+    payload: bytes
+    recorded_at: datetime
+    """In UTC, to the microsecond."""
+    command_id: str
+    fingerprint: bytes
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+
+
+class Stale(msgspec.Struct, frozen=True):
+    """The stream was not at the expected version."""
+
+    actual: int
+
+
+class AlreadyRecorded(msgspec.Struct, frozen=True):
+    """The command id is in the store; these are the events it recorded, in order."""
+
+    events: tuple[StoredEvent, ...]
+
+
+class Unstorable(msgspec.Struct, frozen=True):
+    """The store cannot hold this entry's data."""
+
+    reason: str
+
+
+Refusal = Stale | AlreadyRecorded | Unstorable
+
+
+class Appended(msgspec.Struct, frozen=True):
+    """The outcome of an append, entry by entry."""
+
+    position_before: int
+    """Position of the last event before this append's first; the accepted events follow it without a gap."""
+    refused: dict[int, Refusal]
+    """By index in the batch; an entry that is not here is durable."""
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """The last position that a projection has finished, and which event stood there."""
+
+    position: int = 0
+    store_id: str = ""
+    stream: str = ""
+    version: int = 0
+
+
+class ViewTable(msgspec.Struct, frozen=True):
+    """Where the views of one projection version live."""
+
+    projection: str
+    version: int
+    indexes: tuple[str, ...] = ()
+
+
+class StoredView(msgspec.Struct, frozen=True, gc=False):
+    """A view on its way to the store."""
+
+    key: str
+    payload: bytes
+    index_values: tuple[IndexValue, ...] = ()
+
+
+class ViewChanges(msgspec.Struct, frozen=True):
+    """What one projector transaction does: rows and checkpoint together."""
+
+    expected: Checkpoint
+    """The checkpoint that must be in the store, else nothing is written."""
+    checkpoint: Checkpoint
+    put: tuple[StoredView, ...]
+    removed: tuple[str, ...]
