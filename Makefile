@@ -1,0 +1,55 @@
+# Every target sets itself up: nothing is assumed but Python 3.11 or later, git and make.
+# PYTHON= names another interpreter for the environment; ARGS= is passed on to the target's program.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(wildcard bus adapters domain readmodels bench)
+
+.PHONY: help demo test check format bench clean
+
+help:
+	@echo "make demo    play a week of real flights through the bus"
+	@echo "make test    run the tests, with coverage"
+	@echo "make check   format, lint, types, import contracts, tidiness"
+	@echo "make format  put the code into the format that check asks for"
+	@echo "make bench   run all benchmarks, one JSON line a case"
+	@echo "make clean   remove the environment and everything generated"
+
+demo: $(VENV)/.demo
+	$(BIN)/doubledecker demo $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports
+	$(BIN)/mypy $(SOURCES) tests/architecture
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+	$(BIN)/python -m pytest -q -p no:cacheprovider tests/architecture
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage build dist
+
+# One stamp for each set of packages; what the tests need contains what the demo needs.
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(VENV)/.demo $@
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or later is needed; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
