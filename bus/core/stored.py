@@ -113,3 +113,24 @@ class ViewChanges(msgspec.Struct, frozen=True):
     checkpoint: Checkpoint
     put: tuple[StoredView, ...]
     removed: tuple[str, ...]
+
+
+def text_fault(entry: Append) -> str | None:
+    """Why no store can hold this entry's texts, or None: databases refuse NUL characters and lone surrogates."""
+    for text in (entry.stream, entry.command_id, entry.correlation_id, entry.causation_id, entry.traceparent):
+        if text is not None and ("\0" in text or not text.isascii()) and (fault := _fault(text)) is not None:
+            return fault
+    for event in entry.events:
+        if ("\0" in event.name or not event.name.isascii()) and (fault := _fault(event.name)) is not None:
+            return fault
+    return None
+
+
+def _fault(text: str) -> str | None:
+    if "\0" in text:
+        return "a text with a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "a text that is not valid Unicode (a lone surrogate)"
+    return None

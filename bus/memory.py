@@ -1,0 +1,239 @@
+"""The in-memory stores: the shortest correct ones; they refuse exactly what the stores on SQL refuse."""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+from uuid import uuid4
+
+from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
+from bus.core.projection import IndexValue
+from bus.core.stored import (
+    AlreadyRecorded,
+    Append,
+    Appended,
+    Checkpoint,
+    NewEvent,
+    Refusal,
+    Stale,
+    StoredEvent,
+    StoredView,
+    Unstorable,
+    ViewChanges,
+    ViewTable,
+    text_fault,
+)
+
+
+class _Opened:
+    """What both stores share: they are used inside `async with`, by one bus at a time, and keep their content."""
+
+    url = "memory:"
+    shared = False
+
+    def __init__(self) -> None:
+        self._users = 0
+
+    async def __aenter__(self) -> Self:
+        if self._users and not self.shared:
+            raise StoreInUse(f"another bus uses this {type(self).__name__}: close it first", store=self.url)
+        self._users += 1
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self._users -= 1
+
+    def _check_open(self) -> None:
+        if not self._users:
+            raise StoreUnavailable(
+                f"this {type(self).__name__} is not open: use it inside `async with`", store=self.url
+            )
+
+
+class MemoryEventStore(_Opened):
+    """Events in a list. `shared=True` lets several buses use one object at a time, as processes share a server."""
+
+    def __init__(self, *, shared: bool = False) -> None:
+        super().__init__()
+        self.shared = shared
+        self.identity = str(uuid4())
+        self._log: list[tuple[Append, NewEvent, int, datetime]] = []
+        """The event at position p is at p - 1: who recorded it, what, its version and its time."""
+        self._streams: dict[str, list[int]] = {}
+        """The event of version v is at index v - 1 of its stream's list, which holds indexes into the log."""
+        self._commands: dict[str, int] = {}
+        """Where in the log a command's first event is; the others follow it."""
+
+    async def append(self, batch: Sequence[Append], recorded_at: datetime) -> Appended:
+        self._check_open()
+        recorded_at = recorded_at.astimezone(UTC)
+        log, streams, commands = self._log, self._streams, self._commands
+        position_before = len(log)
+        refused: dict[int, Refusal] = {}
+        broken: set[str] = set()
+        for index, entry in enumerate(batch):
+            places = streams.get(entry.stream)
+            version = len(places) if places is not None else 0
+            if (fault := text_fault(entry)) is not None:
+                refused[index] = Unstorable(fault)
+            elif entry.command_id in commands:
+                refused[index] = self._already_recorded(entry.command_id)
+            elif version != entry.expected_version or entry.stream in broken:
+                refused[index] = Stale(version)
+            elif entry.events:
+                if places is None:
+                    places = streams[entry.stream] = []
+                commands[entry.command_id] = len(log)
+                for event in entry.events:
+                    version += 1
+                    places.append(len(log))
+                    log.append((entry, event, version, recorded_at))
+            if index in refused:
+                broken.add(entry.stream)
+        return Appended(position_before, refused)
+
+    async def head(self) -> int:
+        self._check_open()
+        return len(self._log)
+
+    async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
+        self._check_open()
+        return [self._stored(place) for place in range(after, min(after + limit, len(self._log)))]
+
+    async def stream_pages(self, after: Mapping[str, int], limit: int) -> Sequence[StoredEvent]:
+        self._check_open()
+        found: list[StoredEvent] = []
+        for stream, version in after.items():
+            places = self._streams.get(stream, [])
+            found += [self._stored(place) for place in places[version : version + limit - len(found)]]
+        return found
+
+    async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:
+        self._check_open()
+        return {one: self._already_recorded(one) for one in command_ids if one in self._commands}
+
+    def _already_recorded(self, command_id: str) -> AlreadyRecorded:
+        first = self._commands[command_id]
+        entry = self._log[first][0]
+        return AlreadyRecorded(tuple([self._stored(place) for place in range(first, first + len(entry.events))]))
+
+    def _stored(self, place: int) -> StoredEvent:
+        entry, event, version, recorded_at = self._log[place]
+        return StoredEvent(
+            position=place + 1,
+            stream=entry.stream,
+            version=version,
+            name=event.name,
+            payload=event.payload,
+            recorded_at=recorded_at,
+            command_id=entry.command_id,
+            fingerprint=entry.fingerprint,
+            correlation_id=entry.correlation_id,
+            causation_id=entry.causation_id,
+            traceparent=entry.traceparent,
+        )
+
+
+@dataclass
+class _Views:
+    """One committed state of a table; while somebody reads it, the next commit works on a copy."""
+
+    indexes: tuple[str, ...]
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    rows: dict[str, StoredView] = field(default_factory=dict[str, StoredView])
+    readers: int = 0
+
+
+class MemoryViewStore(_Opened):
+    """Views in dictionaries, one for each version of a projection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tables: dict[tuple[str, int], _Views] = {}
+
+    async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
+        self._check_open()
+        for table in tables:
+            held = self._tables.get((table.projection, table.version))
+            if held is not None and held.indexes != table.indexes:
+                raise Unusable(
+                    f"the views of {table.projection!r} version {table.version} are indexed by {held.indexes}, "
+                    f"not by {table.indexes}: raise the projection's version to build them anew",
+                    store=self.url,
+                )
+        for table in tables:
+            self._tables.setdefault((table.projection, table.version), _Views(table.indexes))
+        return {table: self._views(table).checkpoint for table in tables}
+
+    async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
+        self._check_open()
+        rows = self._views(table).rows
+        return {key: rows[key].payload for key in keys if key in rows}
+
+    async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
+        self._check_open()
+        views = self._views(table)
+        if views.checkpoint != changes.expected:
+            return False
+        if views.readers:
+            views = _Views(views.indexes, views.checkpoint, dict(views.rows))
+            self._tables[table.projection, table.version] = views
+        for key in changes.removed:
+            views.rows.pop(key, None)
+        for view in changes.put:
+            views.rows[view.key] = view
+        views.checkpoint = changes.checkpoint
+        return True
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator["MemoryViewReader"]:
+        self._check_open()
+        held = dict(self._tables)
+        for views in held.values():
+            views.readers += 1
+        try:
+            yield MemoryViewReader(held)
+        finally:
+            for views in held.values():
+                views.readers -= 1
+
+    def _views(self, table: ViewTable) -> _Views:
+        return self._tables[table.projection, table.version]
+
+
+class MemoryViewReader:
+    """All tables as they were when the snapshot was taken."""
+
+    def __init__(self, tables: Mapping[tuple[str, int], _Views]) -> None:
+        self._tables = tables
+
+    async def checkpoint(self, table: ViewTable) -> Checkpoint:
+        return self._tables[table.projection, table.version].checkpoint
+
+    async def get(self, table: ViewTable, key: str) -> bytes | None:
+        view = self._tables[table.projection, table.version].rows.get(key)
+        return None if view is None else view.payload
+
+    async def find(
+        self, table: ViewTable, where: Mapping[str, IndexValue], order_by: str | None, descending: bool, limit: int
+    ) -> Sequence[bytes]:
+        wanted = [(table.indexes.index(name), value) for name, value in where.items()]
+        rows = self._tables[table.projection, table.version].rows.values()
+        found = [row for row in rows if all(row.index_values[place] == value for place, value in wanted)]
+        found.sort(key=lambda row: row.key)
+        if order_by is not None:
+            place = table.indexes.index(order_by)
+            # The sort is stable, in reverse too: ties stay ascending by key.
+            found.sort(key=lambda row: _rank(row.index_values[place]), reverse=descending)
+        return [row.payload for row in found[:limit]]
+
+
+def _rank(value: IndexValue) -> tuple[int, str | int | float]:
+    """None before numbers before texts, as SQL sorts them."""
+    if value is None:
+        return 0, 0
+    return (2, value) if isinstance(value, str) else (1, value)
