@@ -1,1 +1,130 @@
-"""Doubledecker."""
+"""Doubledecker: a message bus for CQRS and event sourcing; one deck writes, one deck reads.
+
+The journey of a command, step by file:
+
+1. send       `bus/bus.py`               `Bus.send` awaits one reply
+2. route      `bus/write/intake.py`      command type and id give the stream; ids, deadline and trace context are noted
+3. mailbox    `bus/write/directory.py`   the actor of that stream: a mailbox and a frozen state
+4. decide     `bus/write/deciding.py`    in the turns of `bus/runtime/dispatcher.py`; cold actors: `write/recovery.py`
+5. commit     `bus/write/commit.py`      all that a turn decided, as one transaction of the event store
+6. ack        `bus/write/settling.py`    receipts, or another decision where the store refused
+7. publish    `bus/runtime/feed.py`      committed events in position order
+8. project    `bus/read/projector.py`    from `read/subscription.py` through `read/folding.py` into the view store
+9. query      `bus/read/queries.py`      handlers read one snapshot; `read/watching.py` asks again after changes
+
+`bus/core` is what users write with, `bus/ports.py` what stores implement, `bus/memory.py` the shortest such stores,
+`bus/opened.py` starts and closes the parts. Domains and read models import from `bus.core`, applications from here.
+"""
+
+from bus.bus import Bus
+from bus.core.application import Application
+from bus.core.decider import Decider
+from bus.core.errors import (
+    BusClosed,
+    BusError,
+    CommandFailed,
+    CommandIdReused,
+    ConflictExhausted,
+    DeadlineExceeded,
+    DefinitionError,
+    NotProjected,
+    NotRecorded,
+    NotSettled,
+    OutcomeUnknown,
+    Overloaded,
+    Parked,
+    ProjectionStopped,
+    ProjectionTimeout,
+    QueryError,
+    QueryFailed,
+    QueryTimeout,
+    Rejected,
+    StoreInUse,
+    StoreNotReadable,
+    StoreReadOnly,
+    StoreTooNew,
+    StoreUnavailable,
+    UnknownCommand,
+    UnknownQuery,
+    Unreadable,
+    Unusable,
+    VersionConflict,
+    ViewNotIndexed,
+    ViewsMismatch,
+)
+from bus.core.limits import Limits
+from bus.core.messages import (
+    REMOVED,
+    Answer,
+    Command,
+    Event,
+    Loaded,
+    Query,
+    Receipt,
+    Recorded,
+    Removed,
+    State,
+    View,
+    Views,
+)
+from bus.core.projection import PARK, STOP, Projection
+from bus.core.statistics import ProjectionStatistics, ShutdownReport, Statistics
+from bus.memory import MemoryEventStore, MemoryViewStore
+
+__all__ = [
+    "PARK",
+    "REMOVED",
+    "STOP",
+    "Answer",
+    "Application",
+    "Bus",
+    "BusClosed",
+    "BusError",
+    "Command",
+    "CommandFailed",
+    "CommandIdReused",
+    "ConflictExhausted",
+    "DeadlineExceeded",
+    "Decider",
+    "DefinitionError",
+    "Event",
+    "Limits",
+    "Loaded",
+    "MemoryEventStore",
+    "MemoryViewStore",
+    "NotProjected",
+    "NotRecorded",
+    "NotSettled",
+    "OutcomeUnknown",
+    "Overloaded",
+    "Parked",
+    "Projection",
+    "ProjectionStatistics",
+    "ProjectionStopped",
+    "ProjectionTimeout",
+    "Query",
+    "QueryError",
+    "QueryFailed",
+    "QueryTimeout",
+    "Receipt",
+    "Recorded",
+    "Rejected",
+    "Removed",
+    "ShutdownReport",
+    "State",
+    "Statistics",
+    "StoreInUse",
+    "StoreNotReadable",
+    "StoreReadOnly",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "UnknownCommand",
+    "UnknownQuery",
+    "Unreadable",
+    "Unusable",
+    "VersionConflict",
+    "View",
+    "ViewNotIndexed",
+    "Views",
+    "ViewsMismatch",
+]

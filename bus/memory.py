@@ -23,7 +23,7 @@ from bus.core.stored import (
     Unstorable,
     ViewChanges,
     ViewTable,
-    text_fault,
+    entry_fault,
 )
 
 
@@ -78,7 +78,7 @@ class MemoryEventStore(_Opened):
         for index, entry in enumerate(batch):
             places = streams.get(entry.stream)
             version = len(places) if places is not None else 0
-            if (fault := text_fault(entry)) is not None:
+            if (fault := entry_fault(entry)) is not None:
                 refused[index] = Unstorable(fault)
             elif entry.command_id in commands:
                 refused[index] = self._already_recorded(entry.command_id)

@@ -21,6 +21,12 @@ class BusError(Exception):
         for name, value in facts.items():
             setattr(self, name, value)
 
+    def copy(self) -> "BusError":
+        """The same error for another task to raise, since a raised one carries the traceback of its task."""
+        copied = _rebuild(type(self), str(self), dict(self.facts), self.__cause__)
+        copied.__suppress_context__ = self.__suppress_context__
+        return copied
+
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), str(self), dict(self.facts), self.__cause__)
 
@@ -28,7 +34,8 @@ class BusError(Exception):
 def _rebuild(kind: type[BusError], message: str, facts: dict[str, object], cause: BaseException | None) -> BusError:
     error = kind.__new__(kind)
     BusError.__init__(error, message, **facts)
-    error.__cause__ = cause
+    if cause is not None:
+        error.__cause__ = cause
     return error
 
 

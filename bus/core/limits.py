@@ -57,6 +57,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Committed events kept for projectors; one that is further behind reads pages from the store."""
     page_events_max: int = 2_000
     """Events of one page read from the store."""
+    poll_interval_s: float = 0.5
+    """How often a store that others write to is asked for news when nothing else tells of them."""
     projection_events_max: int = 2_000
     """Events that a projector folds into one transaction of the view store."""
     projection_attempts_max: int = 5

@@ -115,18 +115,19 @@ class ViewChanges(msgspec.Struct, frozen=True):
     removed: tuple[str, ...]
 
 
-def text_fault(entry: Append) -> str | None:
-    """Why no store can hold this entry's texts, or None: databases refuse NUL characters and lone surrogates."""
+def entry_fault(entry: Append) -> str | None:
+    """Why no store can hold this entry's texts, or None when it can."""
     for text in (entry.stream, entry.command_id, entry.correlation_id, entry.causation_id, entry.traceparent):
-        if text is not None and ("\0" in text or not text.isascii()) and (fault := _fault(text)) is not None:
+        if text is not None and ("\0" in text or not text.isascii()) and (fault := text_fault(text)) is not None:
             return fault
     for event in entry.events:
-        if ("\0" in event.name or not event.name.isascii()) and (fault := _fault(event.name)) is not None:
+        if ("\0" in event.name or not event.name.isascii()) and (fault := text_fault(event.name)) is not None:
             return fault
     return None
 
 
-def _fault(text: str) -> str | None:
+def text_fault(text: str) -> str | None:
+    """Why no store can hold this text, or None: databases refuse NUL characters and lone surrogates."""
     if "\0" in text:
         return "a text with a NUL character"
     try:

@@ -1,1 +1,1 @@
-"""write"""
+"""The command side: from an envelope to durable events and a receipt."""

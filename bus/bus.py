@@ -1,0 +1,260 @@
+"""Bus: what an application opens; it puts the two sides together and takes them apart in order."""
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import anyio
+
+from bus.core.application import Application
+from bus.core.decider import Decider
+from bus.core.errors import BusClosed, BusError, DefinitionError, NotSettled, Overloaded
+from bus.core.limits import Limits
+from bus.core.messages import Answer, Command, Event, Loaded, Query, Receipt, Recorded, State
+from bus.core.names import stream_of
+from bus.core.projection import Projection
+from bus.core.statistics import ShutdownReport, Statistics
+from bus.memory import MemoryEventStore, MemoryViewStore
+from bus.opened import OpenBus
+from bus.ports import Clock, EventStore, Ids, Telemetry, ViewStore
+from bus.runtime.clock import LoopClock
+from bus.runtime.ids import Uuid7Ids
+from bus.runtime.reply import Reply
+from bus.runtime.telemetry import NoTelemetry
+
+R = TypeVar("R")
+S = TypeVar("S", bound=State)
+
+
+class Bus:
+    """The message bus of one process, open inside `async with`.
+
+    Leaving the block stops the taking of commands, finishes what is in flight and lets the projectors reach the last
+    position, all within `limits.shutdown_timeout_s`; what was not finished is in `report` and in the log. An exception
+    in the block leaves it as it is. Without stores the bus runs in memory and forgets everything with the store.
+
+    Opening raises a subclass of `Unusable` where a store cannot be used.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        *,
+        event_store: EventStore | None = None,
+        view_store: ViewStore | None = None,
+        limits: Limits | None = None,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> None:
+        if not isinstance(application, Application):
+            raise DefinitionError(f"a bus takes an Application, not {application!r}")
+        self.application = application
+        self.limits = limits or Limits()
+        self.report: ShutdownReport | None = None
+        """What the last shutdown could not finish; None while the bus is open or was never opened."""
+        self._event_store: EventStore = event_store if event_store is not None else MemoryEventStore()
+        self._view_store: ViewStore = view_store if view_store is not None else MemoryViewStore()
+        self._clock = clock
+        self._ids = ids or Uuid7Ids()
+        self._telemetry = telemetry or NoTelemetry()
+        self._open: OpenBus | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._open is not None:
+            raise DefinitionError("this bus is open already; open another one")
+        self.report = None
+        stack = AsyncExitStack()
+        try:
+            await stack.enter_async_context(self._event_store)
+            await stack.enter_async_context(self._view_store)
+            self._open = OpenBus(
+                self.application,
+                self._event_store,
+                self._view_store,
+                stack=stack,
+                clock=self._clock or LoopClock(),
+                ids=self._ids,
+                telemetry=self._telemetry,
+                limits=self.limits,
+            )
+            await self._open.start()
+        except BaseException:
+            self._open = None
+            with anyio.CancelScope(shield=True):
+                await stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        opened = self._opened()
+        try:
+            await opened.close()
+        finally:
+            self._open = None
+            self.report = opened.report
+
+    def _opened(self) -> OpenBus:
+        if self._open is None:
+            raise BusClosed("the bus is not open: nothing was recorded. Use it inside `async with Bus(...) as bus`")
+        return self._open
+
+    async def send(
+        self,
+        command: Command,
+        *,
+        command_id: str | None = None,
+        expected_version: int | None = None,
+        timeout: float | None = None,
+        correlation_id: str | None = None,
+    ) -> Receipt:
+        """Carries out a command; returns once its events are durable.
+
+        The same `command_id` again, also after a restart, gives the first receipt with `duplicate=True`. With
+        `expected_version` the command is carried out only if its stream is at that version. `timeout` is in seconds,
+        by default `limits.send_timeout_s`.
+
+        Raises the aggregate's own `Rejected`, a subclass of `NotRecorded`, or `OutcomeUnknown`. A cancelled sender's
+        command is dropped if it was not yet decided, else recorded.
+        """
+        reply = self._opened().write.intake.submit(command, command_id, expected_version, timeout, correlation_id)
+        outcome: Receipt | BusError = await reply
+        if isinstance(outcome, BusError):
+            raise outcome
+        return outcome
+
+    async def send_many(
+        self,
+        commands: Iterable[Command],
+        *,
+        command_ids: Iterable[str] | None = None,
+        timeout: float | None = None,
+        correlation_id: str | None = None,
+    ) -> list[Receipt | BusError]:
+        """Carries out many commands, as many at a time as `limits.send_many_commands_max`.
+
+        Returns one outcome for each, in the order given; a refusal is an error in the list and stops no other. Commands
+        to one aggregate are decided in the order given. Raises `ValueError`, before anything is sent, unless there is
+        one command id for each command.
+        """
+        commands = list(commands)
+        ids = [None] * len(commands) if command_ids is None else list(command_ids)
+        if len(ids) != len(commands):
+            raise ValueError(f"{len(commands)} commands need as many command ids, not {len(ids)}")
+        submit = self._opened().write.intake.submit
+        outcomes: list[Receipt | BusError] = []
+        pending: deque[Reply] = deque()
+        try:
+            for command, command_id in zip(commands, ids, strict=True):
+                while True:
+                    if len(pending) >= self.limits.send_many_commands_max:
+                        outcomes.append(await pending.popleft())
+                    try:
+                        pending.append(submit(command, command_id, None, timeout, correlation_id))
+                        break
+                    except BusError as error:
+                        # An answer that is known already takes its place in the line behind those still awaited.
+                        if not isinstance(error, Overloaded) or not pending:
+                            known = self._opened().new_reply()
+                            known.set_result(error)
+                            pending.append(known)
+                            break
+                        outcomes.append(await pending.popleft())
+            while pending:
+                outcomes.append(await pending.popleft())
+        finally:
+            for reply in pending:
+                reply.cancel()
+        return outcomes
+
+    async def query(self, query: Query[R], *, after: Receipt | int | None = None, timeout: float | None = None) -> R:
+        """The answer of the query's handler, read from one snapshot of the views.
+
+        With `after`, a receipt or a position, the views that the handler reads hold at least the events up to there.
+        Raises a subclass of `QueryError`, or of `NotProjected` where `after` is out of reach.
+        """
+        return await self._opened().read.queries.ask(query, _position(after), timeout)
+
+    def watch(self, query: Query[R]) -> AsyncIterator[Answer[R]]:
+        """The answer now, and again each time that a change of the views it was read from changed it.
+
+        Changes in quick succession give one answer, at most one in `limits.watch_interval_s`.
+        """
+        return self._opened().read.watch(query)
+
+    async def wait_projected(
+        self,
+        receipt: Receipt | int,
+        *projections: Projection[Any, Any] | str,
+        timeout: float | None = None,
+    ) -> None:
+        """Returns when these projections, or all if none is named, have committed the receipt's position.
+
+        Raises `ProjectionTimeout` or `ProjectionStopped`; the command is recorded all the same.
+        """
+        opened = self._opened()
+        names = [one if isinstance(one, str) else one.name for one in projections] or list(opened.read.progress)
+        unknown = [name for name in names if name not in opened.read.progress]
+        if unknown:
+            raise DefinitionError(f"the application has no projection {', '.join(unknown)}")
+        deadline = opened.clock.monotonic() + (self.limits.wait_timeout_s if timeout is None else timeout)
+        for name in names:
+            await opened.read.progress[name].wait(_position(receipt), deadline)
+
+    async def wait_settled(
+        self,
+        timeout: float | None = None,
+    ) -> None:
+        """Returns when no command is in flight and every projection has reached the end of the store.
+
+        For tests without sleeps. Raises `NotSettled`, which names who is busy, or `ProjectionStopped`.
+        """
+        opened = self._opened()
+        with anyio.CancelScope(
+            deadline=opened.clock.monotonic() + (self.limits.wait_timeout_s if timeout is None else timeout)
+        ):
+            await opened.settle()
+            return
+        busy = opened.busy()
+        raise NotSettled(f"the bus did not settle in time; busy: {', '.join(busy)}", busy=tuple(busy))
+
+    async def load(self, decider: Decider[Any, S, Any], aggregate_id: str) -> Loaded[S]:
+        """An aggregate as recorded, for tools and tests; of one that nobody heard of, the initial state at version 0.
+
+        Raises `Unreadable`, `CommandFailed` for a bug in `evolve`, or `StoreUnavailable`.
+        """
+        stream = stream_of(decider.category, aggregate_id)
+        found = (await self._opened().write.recovery.load({stream: decider}))[stream]
+        if found.fault is not None:
+            raise found.fault
+        state: Any = found.state
+        return Loaded(state, found.version)
+
+    async def events(self, stream: str | None = None, after: int = 0) -> AsyncIterator[Recorded[Event]]:
+        """The recorded events that follow position `after`, in order; of one stream, those that follow that version.
+
+        Ends at the end of the store. Raises `Unreadable` at an event that this application does not know.
+        """
+        opened = self._opened()
+        while True:
+            if stream is None:
+                page = await self._event_store.page(after, self.limits.page_events_max)
+            else:
+                page = await self._event_store.stream_pages({stream: after}, self.limits.page_events_max)
+            for stored in page:
+                yield self.application.schema.recorded(stored)
+                after = stored.position if stream is None else stored.version
+            if len(page) < self.limits.page_events_max or self._open is not opened:
+                return
+
+    def statistics(self) -> Statistics:
+        """The bus at this moment."""
+        return self._opened().statistics()
+
+
+def _position(after: Receipt | int | None) -> int:
+    return after.position if isinstance(after, Receipt) else after or 0

@@ -1,0 +1,65 @@
+"""Statistics: what the bus tells of itself, in frozen structs."""
+
+import msgspec
+
+
+class ProjectionStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """One projection of this process."""
+
+    name: str
+    position: int
+    """Committed up to here."""
+    lag_events: int
+    """Events in the store that are not yet in the views, as far as this process knows."""
+    lag_s: float | None
+    """Age of the oldest of these in seconds; an upper bound while catching up, None while nothing is known."""
+    batches: int
+    """Transactions since the bus was opened."""
+    events: int
+    """Events projected since the bus was opened."""
+    attempts: int
+    """Failed attempts at what comes next."""
+    last_error: str | None
+    stopped: str | None
+    """Why it stopped; None while it runs."""
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole bus at one moment; counts are since it was opened."""
+
+    commands_in_flight: int
+    mailboxes: int
+    """Aggregates with commands that are not yet decided."""
+    residents: int
+    """Aggregates in memory."""
+    passivated: int
+    recovered: int
+    turns: int
+    batches: int
+    """Transactions of the event store."""
+    commands: int
+    """Commands that went through the event store and were accepted by it."""
+    events: int
+    """Events recorded."""
+    expired: int
+    """Senders whose deadline passed."""
+    restarts: int
+    """Crashes of the bus's own tasks; above zero means a bug."""
+    position: int
+    """The last position known to be committed."""
+    projections: tuple[ProjectionStatistics, ...]
+    dead_letters: int = 0
+
+
+class ShutdownReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bus had not finished when its deadline for leaving came."""
+
+    commands: int
+    """Commands whose senders were told `OutcomeUnknown` or `BusClosed`."""
+    projections: dict[str, int]
+    """Events still missing from the views, by projection; they are projected when the bus is opened again."""
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether everything was finished."""
+        return not self.commands and not self.projections

@@ -1,0 +1,162 @@
+"""OpenBus: the parts of a bus while it is open; started together, settled, and closed in order."""
+
+from contextlib import AsyncExitStack
+
+import anyio
+
+from bus.core.application import Application
+from bus.core.limits import Limits
+from bus.core.statistics import ProjectionStatistics, ShutdownReport, Statistics
+from bus.ports import Clock, EventStore, Ids, Telemetry, ViewStore
+from bus.read.projector import Projector
+from bus.read.side import ReadSide
+from bus.runtime.feed import Feed
+from bus.runtime.log import log
+from bus.runtime.reply import reply_factory
+from bus.runtime.supervisor import Supervisor
+from bus.write.side import WriteSide
+
+
+class OpenBus:
+    """One opening of a bus. `stack` holds the open stores and is closed with it."""
+
+    def __init__(
+        self,
+        application: Application,
+        event_store: EventStore,
+        view_store: ViewStore,
+        *,
+        stack: AsyncExitStack,
+        clock: Clock,
+        ids: Ids,
+        telemetry: Telemetry,
+        limits: Limits,
+    ) -> None:
+        self._stack = stack
+        self._event_store = event_store
+        self._limits = limits
+        self._tasks = anyio.create_task_group()
+        self._supervisor = Supervisor(self._tasks, limits)
+        self.clock = clock
+        self.new_reply = reply_factory()
+        self.feed = Feed(limits.feed_events_max)
+        self.report: ShutdownReport | None = None
+        self.write = WriteSide(
+            application,
+            event_store,
+            self.feed,
+            supervisor=self._supervisor,
+            new_reply=self.new_reply,
+            clock=clock,
+            ids=ids,
+            telemetry=telemetry,
+            limits=limits,
+        )
+        self.read = ReadSide(
+            application,
+            event_store,
+            view_store,
+            self.feed,
+            supervisor=self._supervisor,
+            new_reply=self.new_reply,
+            clock=clock,
+            telemetry=telemetry,
+            limits=limits,
+        )
+
+    async def start(self) -> None:
+        """Checks the stores against each other, then starts the tasks of both sides."""
+        self.feed.advance(await self._event_store.head())
+        await self.read.open()
+        await self._tasks.__aenter__()
+        self.write.start()
+        self.read.start()
+
+    async def close(self) -> None:
+        """Finishes what is in flight, up to a deadline; answers and reports what it could not finish."""
+        self.write.intake.is_open = False
+        with anyio.move_on_after(self._limits.shutdown_timeout_s, shield=True):
+            await self.settle(stopped_too=True)
+        self._tasks.cancel_scope.cancel()
+        try:
+            # An exception of the body is not handed to the group, which would wrap it in one of its own.
+            await self._tasks.__aexit__(None, None, None)
+        finally:
+            behind = {projector.progress.name: self._behind(projector) for projector in self.read.projectors.values()}
+            self.report = ShutdownReport(
+                commands=self.write.abandon(), projections={name: count for name, count in behind.items() if count}
+            )
+            if not self.report.is_clean:
+                log.warning(
+                    "bus closed with work left", commands=self.report.commands, projections=self.report.projections
+                )
+            with anyio.CancelScope(shield=True):
+                await self._stack.aclose()
+
+    async def settle(self, *, stopped_too: bool = False) -> None:
+        """Waits until nothing is under way; with `stopped_too`, projections that stopped are not waited for.
+
+        Raises `ProjectionStopped`.
+        """
+        while True:
+            await self.write.intake.wait_idle()
+            if self._event_store.shared:
+                self.feed.advance(await self._event_store.head())
+            head = self.feed.head
+            for progress in self.read.progress.values():
+                if not (stopped_too and progress.stopped is not None):
+                    await progress.wait(head)
+            if not self.write.busy and self.feed.head == head:
+                return
+
+    def busy(self) -> list[str]:
+        """Who still works, in words."""
+        names = [f"commands in flight ({self.write.busy})"] if self.write.busy else []
+        names += [f"mailbox of {stream}" for stream in self.write.streams_with_mail[:10]]
+        for projector in self.read.projectors.values():
+            behind = self._behind(projector)
+            if behind:
+                names.append(f"projection {projector.progress.name} ({behind} events behind)")
+        return names
+
+    def statistics(self) -> Statistics:
+        """The bus at this moment."""
+        write = self.write
+        return Statistics(
+            commands_in_flight=write.busy,
+            mailboxes=write.mailboxes,
+            residents=len(write.directory.actors),
+            passivated=write.directory.passivated,
+            recovered=write.recovery.recovered,
+            turns=write.dispatcher.turns,
+            batches=write.commit.batches,
+            commands=write.commit.commands,
+            events=write.commit.events,
+            expired=write.deadlines.expired,
+            restarts=self._supervisor.restarts,
+            position=self.feed.head,
+            projections=tuple([self._statistics_of(projector) for projector in self.read.projectors.values()]),
+        )
+
+    def _statistics_of(self, projector: Projector) -> ProjectionStatistics:
+        progress = projector.progress
+        behind = self._behind(projector)
+        return ProjectionStatistics(
+            name=progress.name,
+            position=progress.position,
+            lag_events=behind,
+            lag_s=self._lag_s(projector) if behind else 0.0,
+            batches=projector.batches,
+            events=projector.events,
+            attempts=projector.attempts,
+            last_error=projector.last_error,
+            stopped=progress.stopped,
+        )
+
+    def _behind(self, projector: Projector) -> int:
+        return max(0, self.feed.head - projector.progress.position)
+
+    def _lag_s(self, projector: Projector) -> float | None:
+        waiting = self.feed.after(projector.progress.position, 1)
+        oldest = waiting[0].recorded_at if waiting else projector.recorded_at
+        return None if oldest is None else max(0.0, (self.clock.now() - oldest).total_seconds())

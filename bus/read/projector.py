@@ -1,0 +1,219 @@
+"""Projector: the actor of one projection; folds batches and commits views with their checkpoint."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import anyio
+
+from bus.core.application import Application
+from bus.core.errors import StoreUnavailable
+from bus.core.limits import Limits
+from bus.core.projection import Projection
+from bus.core.stored import Checkpoint, ViewChanges, ViewTable
+from bus.ports import Clock, EventStore, Telemetry, ViewStore
+from bus.read.folding import Folded, Folding, Poisoned, StaleShape
+from bus.read.progress import Progress
+from bus.read.subscription import Slice, Subscription
+from bus.runtime.feed import Feed
+from bus.runtime.log import log
+from bus.runtime.reply import Reply
+from bus.runtime.supervisor import backoff_s
+
+
+class Projector:
+    """Step 8 of a message's journey."""
+
+    def __init__(
+        self,
+        application: Application,
+        projection: Projection[Any, Any],
+        checkpoint: Checkpoint,
+        *,
+        event_store: EventStore,
+        view_store: ViewStore,
+        feed: Feed,
+        clock: Clock,
+        telemetry: Telemetry,
+        new_reply: Callable[[], Reply],
+        limits: Limits,
+    ) -> None:
+        self.projection = projection
+        self.table = table_of(projection)
+        self.progress = Progress(projection, new_reply)
+        self.progress.position = checkpoint.position
+        self.attempts = 0
+        """Failed attempts at the next batch so far."""
+        self.last_error: str | None = None
+        self.batches = 0
+        self.events = 0
+        self.recorded_at: datetime | None = None
+        """When the last projected event was recorded."""
+        self._checkpoint = checkpoint
+        self._view_store = view_store
+        self._clock = clock
+        self._telemetry = telemetry
+        self._limits = limits
+        self._folding = Folding(projection, limits)
+        self._batch: Slice | None = None
+        """What is being projected."""
+        self._until: int | None = None
+        """Position of the last event before one that failed: so far the batch is sound and committed first."""
+        self._uncertain: Checkpoint | None = None
+        """A checkpoint whose commit failed in a way that leaves open whether it happened."""
+        self._subscription = Subscription(
+            checkpoint,
+            projection.events,
+            _foreign_categories(application, projection),
+            store=event_store,
+            schema=application.schema,
+            feed=feed,
+            new_reply=new_reply,
+            limits=limits,
+        )
+
+    async def run(self) -> None:
+        """Projects for ever; returns when an event cannot be processed."""
+        while self.progress.stopped is None:
+            try:
+                if self._uncertain is not None:
+                    await self._make_certain(self._uncertain)
+                else:
+                    await self._project_next()
+            except Poisoned as poison:
+                await self._poisoned(poison)
+            except StaleShape as error:
+                self._stop(self._checkpoint.position + 1, str(error))
+            except Exception as error:
+                await self._unavailable(error)
+
+    async def _project_next(self) -> None:
+        batch = await self._subscription.next()
+        started = self._clock.monotonic()
+        if self._until is not None:
+            batch = _cut(batch, self._until)
+        if batch.read == 0:
+            assert batch.fault is not None, "a slice holds an event or a fault"
+            self._stop(batch.fault.position, str(batch.fault))
+            return
+        self._batch = batch
+        folded = await self._fold(batch)
+        await self._commit(batch, folded)
+        self._telemetry.projected(self.projection.name, batch.read, self._clock.monotonic() - started)
+
+    async def _fold(self, batch: Slice) -> Folded:
+        touches = self._folding.touches(batch.events)
+        missing = self._folding.missing(touches)
+        if missing:
+            self._folding.remember(missing, await self._view_store.load(self.table, missing))
+        return self._folding.fold(touches)
+
+    async def _commit(self, batch: Slice, folded: Folded) -> None:
+        changes = ViewChanges(self._checkpoint, batch.last, folded.put, folded.removed)
+        self._uncertain = batch.last
+        try:
+            owned = await self._view_store.commit(self.table, changes)
+        except StoreUnavailable:
+            # This one is certain: nothing was written.
+            self._uncertain = None
+            raise
+        if not owned:
+            self._lose_ownership()
+            return
+        self._folding.commit(folded)
+        self._advance(batch.last, frozenset(folded.views))
+        self.batches += 1
+        self.events += batch.read
+        self.recorded_at = batch.recorded_at or self.recorded_at
+
+    async def _make_certain(self, attempted: Checkpoint) -> None:
+        """After a commit that failed: looks which checkpoint the store has, before anything is written again."""
+        found = (await self._view_store.prepare([self.table]))[self.table]
+        if found == attempted:
+            # It happened after all; which keys it changed is forgotten, so listeners are told of all that might be.
+            touched = self._folding.touches(self._batch.events) if self._batch is not None else []
+            self._advance(found, frozenset(key for touch in touched for key in touch.keys))
+        elif found == self._checkpoint:
+            self._uncertain = None
+        else:
+            self._lose_ownership()
+
+    def _advance(self, checkpoint: Checkpoint, changed: frozenset[str]) -> None:
+        self._checkpoint = checkpoint
+        self._uncertain = None
+        self._until = None
+        self.attempts = 0
+        self.last_error = None
+        self._subscription.accept(checkpoint)
+        self.progress.advance(checkpoint.position, changed)
+
+    def _lose_ownership(self) -> None:
+        self._stop(
+            self._checkpoint.position + 1,
+            f"its checkpoint in {self._view_store.url} was changed by somebody else; only one bus may project there",
+        )
+
+    async def _poisoned(self, poison: Poisoned) -> None:
+        assert self._batch is not None
+        sound = [recorded.position for recorded in self._batch.events if recorded.position < poison.position]
+        if sound:
+            # What comes before the event is committed before the event is tried again.
+            self._until = sound[-1]
+            return
+        self._until = None
+        self.attempts += 1
+        self.last_error = str(poison)
+        if self.attempts >= self._limits.projection_attempts_max:
+            self._stop(poison.position, str(poison))
+            return
+        log.warning(
+            "projection failed and is retried",
+            projection=self.projection.name,
+            position=poison.position,
+            attempt=self.attempts,
+            error=str(poison),
+        )
+        await self._pause()
+
+    async def _unavailable(self, error: Exception) -> None:
+        """A store failed, not the projection: it is tried again for as long as the bus is open."""
+        self.attempts += 1
+        self.last_error = repr(error)
+        self._folding.forget()
+        log.warning(
+            "projection waits for its store",
+            projection=self.projection.name,
+            position=self._checkpoint.position,
+            attempt=self.attempts,
+            error=repr(error),
+        )
+        await self._pause()
+
+    async def _pause(self) -> None:
+        limits = self._limits
+        await anyio.sleep(backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, self.attempts))
+
+    def _stop(self, position: int, reason: str) -> None:
+        log.error("projection stopped", projection=self.projection.name, position=position, reason=reason)
+        self.last_error = reason
+        self.progress.stop(position, reason)
+
+
+def table_of(projection: Projection[Any, Any]) -> ViewTable:
+    """Where a projection's views live."""
+    return ViewTable(projection.name, projection.version, projection.indexes)
+
+
+def _cut(batch: Slice, until: int) -> Slice:
+    """The part of a slice that ends with the event of interest at position `until`."""
+    events = [recorded for recorded in batch.events if recorded.position <= until]
+    last = events[-1]
+    return Slice(
+        events, Checkpoint(until, batch.last.store_id, last.stream, last.version), len(events), last.recorded_at
+    )
+
+
+def _foreign_categories(application: Application, projection: Projection[Any, Any]) -> frozenset[str]:
+    """Categories whose deciders record nothing that the projection takes."""
+    wanted = set(projection.events)
+    return frozenset(decider.category for decider in application.deciders if wanted.isdisjoint(decider.events))

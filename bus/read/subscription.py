@@ -1,0 +1,111 @@
+"""Subscription: an ordered reading of the store, in pages while it is behind and from the feed when it is level."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import anyio
+import msgspec
+
+from bus.core.errors import Unreadable
+from bus.core.limits import Limits
+from bus.core.messages import Event, Recorded
+from bus.core.names import category_of
+from bus.core.schema import Schema
+from bus.core.stored import Checkpoint, StoredEvent
+from bus.ports import EventStore
+from bus.runtime.feed import Feed
+from bus.runtime.reply import Reply, Signal
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """Some events that follow a position."""
+
+    events: Sequence[Recorded[Event]]
+    """Those that the reader is interested in."""
+    last: Checkpoint
+    """The last event read, of interest or not."""
+    read: int
+    """How many events were read."""
+    recorded_at: datetime | None
+    """When the last of them was recorded."""
+    fault: Unreadable | None = None
+    """Why the event after `last` cannot be read."""
+
+
+class Subscription:
+    """Every event after a position, once and in position order.
+
+    The feed is taken only where it continues exactly what was read before; whatever it does not hold is read from the
+    store. Since positions have no gaps and follow the commit order, nothing can appear behind the reader.
+    """
+
+    def __init__(
+        self,
+        start: Checkpoint,
+        types: Sequence[type[Event]],
+        foreign_categories: frozenset[str],
+        *,
+        store: EventStore,
+        schema: Schema,
+        feed: Feed,
+        new_reply: Callable[[], Reply],
+        limits: Limits,
+    ) -> None:
+        self._last = start
+        self._types = frozenset(types)
+        self._names = frozenset(schema.by_type[event].name for event in types)
+        self._foreign_categories = foreign_categories
+        self._store = store
+        self._schema = schema
+        self._feed = feed
+        self._limits = limits
+        self._signal = Signal(new_reply)
+        feed.listen(self._signal)
+
+    async def next(self) -> Slice:
+        """The events that follow `accept`ed ones, at least one or a fault; waits for them."""
+        while True:
+            position = self._last.position
+            live = self._feed.after(position, self._limits.projection_events_max)
+            if live:
+                return self._from_feed(live)
+            if position < self._feed.head or self._store.shared:
+                page = await self._store.page(position, self._limits.page_events_max)
+                if page:
+                    return self._from_store(page)
+                if position < self._feed.head:
+                    raise RuntimeError(f"{self._store.url} has no event after {position}, but its head is later")
+            with anyio.move_on_after(self._limits.poll_interval_s if self._store.shared else None):
+                await self._signal.wait()
+
+    def accept(self, last: Checkpoint) -> None:
+        """Goes on after `last` at the next call; without it, `next` gives the same events again."""
+        self._last = last
+
+    def _from_feed(self, live: Sequence[Recorded[Event]]) -> Slice:
+        last = live[-1]
+        types = self._types
+        return Slice(
+            [recorded for recorded in live if recorded.event.__class__ in types],
+            Checkpoint(last.position, self._store.identity, last.stream, last.version),
+            len(live),
+            last.recorded_at,
+        )
+
+    def _from_store(self, page: Sequence[StoredEvent]) -> Slice:
+        events: list[Recorded[Event]] = []
+        last = self._last
+        for read, stored in enumerate(page):
+            try:
+                if self._is_wanted(stored):
+                    events.append(self._schema.recorded(stored))
+            except Unreadable as fault:
+                return Slice(events, last, read, None, fault)
+            last = Checkpoint(stored.position, self._store.identity, stored.stream, stored.version)
+        return Slice(events, last, len(page), page[-1].recorded_at)
+
+    def _is_wanted(self, stored: StoredEvent) -> bool:
+        """Whether the event is to be decoded: an unknown one is, unless it can only be another aggregate's business."""
+        if stored.name in self._names:
+            return True
+        return stored.name not in self._schema.by_name and category_of(stored.stream) not in self._foreign_categories

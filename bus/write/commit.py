@@ -1,0 +1,75 @@
+"""Commit: appends what a turn decided as one transaction, and again while nobody knows whether it happened."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import anyio
+import msgspec
+
+from bus.core.errors import StoreUnavailable
+from bus.core.limits import Limits
+from bus.core.stored import Append, Appended
+from bus.ports import Clock, EventStore
+from bus.runtime.log import log
+from bus.runtime.supervisor import backoff_s
+
+
+class Committed(msgspec.Struct, frozen=True):
+    """A batch whose outcome is known, entry by entry."""
+
+    appended: Appended
+    recorded_at: datetime
+    attempts: int
+    """Above 1, an entry that is already recorded may be our own earlier attempt."""
+
+
+class Uncertain(msgspec.Struct, frozen=True):
+    """A batch of which nobody knows whether it was or will be recorded."""
+
+    error: Exception
+
+
+class GroupCommit:
+    """Step 5 of a command's journey: one transaction for all that a turn decided."""
+
+    def __init__(self, store: EventStore, *, clock: Clock, limits: Limits) -> None:
+        self._store = store
+        self._clock = clock
+        self._limits = limits
+        self.batches = 0
+        self.commands = 0
+        self.events = 0
+
+    async def append(
+        self, entries: Sequence[Append], wanted: Callable[[], bool]
+    ) -> Committed | Uncertain | StoreUnavailable:
+        """Appends the batch; an identical one as often as needed, for as long as a sender waits (`wanted`).
+
+        `StoreUnavailable` is returned only where the very first attempt failed for certain: a later certain failure
+        says nothing of an earlier attempt, which may still be under way on the store's side.
+        """
+        limits = self._limits
+        recorded_at = self._clock.now()
+        failure: Exception = RuntimeError("no attempt was made")
+        for attempt in range(1, limits.append_attempts_max + 1):
+            try:
+                appended = await self._store.append(entries, recorded_at)
+            except Exception as error:
+                if attempt == 1 and isinstance(error, StoreUnavailable):
+                    return error
+                log.warning("append is uncertain", store=self._store.url, attempt=attempt, error=repr(error))
+                failure = error
+            else:
+                self._count(entries, appended)
+                return Committed(appended, recorded_at, attempt)
+            if attempt == limits.append_attempts_max or not wanted():
+                break
+            await anyio.sleep(backoff_s(limits.append_backoff_s, limits.append_backoff_max_s, attempt))
+        return Uncertain(failure)
+
+    def _count(self, entries: Sequence[Append], appended: Appended) -> None:
+        self.batches += 1
+        self.commands += len(entries) - len(appended.refused)
+        self.events += sum([len(entry.events) for entry in entries])
+        for index in appended.refused:
+            self.events -= len(entries[index].events)

@@ -1,0 +1,99 @@
+"""Deadlines: answers commands whose time is up, with one timer for all of them."""
+
+import math
+from collections.abc import Callable, Iterable
+
+import anyio
+
+from bus.core.errors import DeadlineExceeded, Overloaded
+from bus.ports import Clock
+from bus.runtime.reply import Reply, Signal
+from bus.write.directory import Actor
+from bus.write.envelope import Envelope, Outcome, Twin
+from bus.write.settling import unknown
+
+
+class Deadlines:
+    """The earliest deadline in flight, and a look at everything in flight when it has come.
+
+    A timer per command would cost more than the command. With the default timeout all deadlines lie far behind the
+    earliest, so a look is taken once in many thousand commands.
+    """
+
+    def __init__(
+        self,
+        *,
+        mailboxes: Callable[[], Iterable[Actor]],
+        staged: Callable[[], Iterable[Envelope]],
+        mailbox_commands_max: int,
+        clock: Clock,
+        new_reply: Callable[[], Reply],
+    ) -> None:
+        self._mailboxes = mailboxes
+        self._staged = staged
+        self._mailbox_commands_max = mailbox_commands_max
+        self._clock = clock
+        self._signal = Signal(new_reply)
+        self._next = math.inf
+        self.expired = 0
+
+    def note(self, deadline: float) -> None:
+        """Takes a new command's deadline into account."""
+        if deadline < self._next:
+            self._next = deadline
+            self._signal.set()
+
+    async def run(self) -> None:
+        """Looks whenever the earliest deadline has come."""
+        while True:
+            with anyio.CancelScope(deadline=self._next):
+                await self._signal.wait()
+                continue
+            now = self._clock.monotonic()
+            if now >= self._next:
+                self._next = self.expire(now)
+
+    def expire(self, now: float) -> float:
+        """Answers everybody whose deadline is not after `now`; returns the earliest of the others."""
+        earliest = math.inf
+        for actor in self._mailboxes():
+            for place, envelope in enumerate(actor.mail or ()):
+                in_mailbox = place < self._mailbox_commands_max
+                earliest = min(earliest, self._check(envelope, now, _late if in_mailbox else _overloaded))
+        for envelope in self._staged():
+            earliest = min(earliest, self._check(envelope, now, _uncertain))
+        return earliest
+
+    def _check(self, envelope: Envelope, now: float, error: Callable[[Envelope], Outcome]) -> float:
+        waiting: list[Envelope | Twin] = [envelope, *(envelope.twins or ())]
+        late = [one for one in waiting if not one.reply.done() and one.deadline <= now]
+        for one in late:
+            self.expired += 1
+            one.reply.set_result(error(envelope))
+        return min([one.deadline for one in waiting if not one.reply.done()], default=math.inf)
+
+
+def _late(envelope: Envelope) -> Outcome:
+    if envelope.wanted():
+        return unknown(envelope, "its deadline passed while another sender of the same command still waits for it")
+    stream = envelope.actor.stream
+    return DeadlineExceeded(
+        f"the deadline of command {envelope.command_id!r} to {stream!r} passed before it was decided: nothing was "
+        "recorded, and it will not be. Send it again, with more time",
+        stream=stream,
+    )
+
+
+def _overloaded(envelope: Envelope) -> Outcome:
+    if envelope.wanted():
+        return _late(envelope)
+    stream = envelope.actor.stream
+    return Overloaded(
+        f"the mailbox of {stream!r} had no room for command {envelope.command_id!r} before its deadline: nothing was "
+        "recorded. Send to this aggregate more slowly, or with more time",
+        stream=stream,
+    )
+
+
+def _uncertain(envelope: Envelope) -> Outcome:
+    return unknown(envelope, "its deadline passed while it was being recorded")

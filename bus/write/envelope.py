@@ -1,0 +1,65 @@
+"""Envelope: a command on its way, with its ids, its deadline and the replies that wait for it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bus.core.errors import BusError
+from bus.core.messages import Command, Receipt
+from bus.runtime.reply import Reply
+from bus.write.directory import Actor
+
+Outcome = Receipt | BusError
+"""What a sender is answered; errors are values here, raised only in the sender's own task."""
+
+
+class Envelope(msgspec.Struct, gc=False, eq=False):
+    """One command in flight."""
+
+    command: Command
+    actor: Actor
+    command_id: str
+    given: bool
+    """Whether the sender named the id: only then may it have been carried out before."""
+    deadline: float
+    """On the bus's monotonic clock."""
+    reply: Reply
+    traceparent: str | None = None
+    correlation_id: str | None = None
+    expected_version: int | None = None
+    fingerprint: bytes = b""
+    """Empty until it is needed."""
+    attempts: int = 0
+    """Appends of this command that met another writer's."""
+    is_open: bool = True
+    """Whether it still counts as in flight."""
+    twins: list[Twin] | None = None
+    """Later senders of the same command id."""
+
+    def wanted(self) -> bool:
+        """Whether anybody still waits for the outcome."""
+        if not self.reply.done():
+            return True
+        return self.twins is not None and any(not twin.reply.done() for twin in self.twins)
+
+    def answer(self, outcome: Outcome) -> None:
+        """Gives the outcome to everybody who still waits; twins see it as a duplicate."""
+        if not self.reply.done():
+            self.reply.set_result(outcome)
+        if self.twins is not None:
+            for twin in self.twins:
+                if not twin.reply.done():
+                    twin.reply.set_result(_for_twin(outcome))
+
+
+class Twin(msgspec.Struct, gc=False, eq=False):
+    """Another sender that waits for an envelope's outcome."""
+
+    reply: Reply
+    deadline: float
+
+
+def _for_twin(outcome: Outcome) -> Outcome:
+    if isinstance(outcome, Receipt):
+        return msgspec.structs.replace(outcome, duplicate=True)
+    return outcome.copy()

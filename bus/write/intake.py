@@ -1,0 +1,215 @@
+"""Intake: turns a command into an envelope in the right mailbox, and keeps count of what is in flight."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from bus.core.annotations import tag_of
+from bus.core.application import Application
+from bus.core.decider import Decider
+from bus.core.errors import BusClosed, CommandFailed, CommandIdReused, Overloaded, UnknownCommand
+from bus.core.limits import Limits
+from bus.core.messages import Command
+from bus.core.names import id_fault
+from bus.ports import Clock, Ids, Telemetry
+from bus.runtime.reply import Reply
+from bus.write.directory import Actor, Directory
+from bus.write.envelope import Envelope, Outcome, Twin
+
+
+class Route(msgspec.Struct, frozen=True):
+    """Where the commands of one type go."""
+
+    decider: Decider[Any, Any, Any]
+    identify: Callable[[Any], str]
+    prefix: str
+    """The category with its `-`."""
+
+
+class Intake:
+    """Steps 1 to 3 of a command's journey: send, route, mailbox."""
+
+    def __init__(
+        self,
+        application: Application,
+        directory: Directory,
+        *,
+        wake: Callable[[Actor], None],
+        note_deadline: Callable[[float], None],
+        new_reply: Callable[[], Reply],
+        clock: Clock,
+        ids: Ids,
+        telemetry: Telemetry,
+        limits: Limits,
+    ) -> None:
+        self._routes = {
+            command: Route(decider, decider.identify, f"{decider.category}-")
+            for command, decider in application.decider_of.items()
+        }
+        self._directory = directory
+        self._actors = directory.actors
+        self._wake = wake
+        self._note_deadline = note_deadline
+        self._new_reply = new_reply
+        self._monotonic = clock.monotonic
+        self._new_id = ids.new
+        self._context = telemetry.context
+        self._limits = limits
+        self._send_timeout_s = limits.send_timeout_s
+        self._bus_commands_max = limits.bus_commands_max
+        self._given: dict[str, Envelope] = {}
+        """In flight under an id that the sender named."""
+        self._idle_waiters: list[Reply] = []
+        self.in_flight = 0
+        self.is_open = True
+
+    def submit(
+        self,
+        command: Command,
+        command_id: str | None = None,
+        expected_version: int | None = None,
+        timeout: float | None = None,
+        correlation_id: str | None = None,
+    ) -> Reply:
+        """Puts the command into its actor's mailbox; the reply's result is an `Outcome`.
+
+        Raises the subclasses of `NotRecorded` that need no look at the aggregate.
+        """
+        if not self.is_open:
+            raise BusClosed("the bus is closed: nothing was recorded. Send commands inside its `async with` block")
+        route = self._routes.get(command.__class__)
+        if route is None:
+            raise _unknown(command)
+        stream = self._stream(route, command)
+        if self.in_flight >= self._bus_commands_max:
+            raise Overloaded(
+                f"{self.in_flight} commands are in flight, which is the most this bus allows: nothing was recorded. "
+                "Send fewer at a time, or raise Limits.bus_commands_max",
+                stream=stream,
+            )
+        deadline = self._monotonic() + (self._send_timeout_s if timeout is None else timeout)
+        reply = self._new_reply()
+        actor = self._actors.get(stream)
+        if actor is None:
+            actor = self._directory.actor(stream, route.decider)
+        envelope = Envelope(
+            command, actor, command_id or "", False, deadline, reply, self._context(), correlation_id, expected_version
+        )
+        if command_id is None:
+            envelope.command_id = self._new_id()
+        elif self._joined(envelope, command_id):
+            return reply
+        self.in_flight += 1
+        self._note_deadline(deadline)
+        mail = actor.mail
+        if mail is None:
+            actor.mail = [envelope]
+            self._wake(actor)
+        else:
+            mail.append(envelope)
+        return reply
+
+    def _stream(self, route: Route, command: Command) -> str:
+        try:
+            aggregate_id = route.identify(command)
+            stream = route.prefix + aggregate_id
+        except Exception as error:
+            raise _failed(command, None, f"finding its aggregate raised {error!r}") from error
+        if stream not in self._actors:
+            fault = id_fault(aggregate_id)
+            if fault is not None:
+                raise _failed(command, None, f"its aggregate's id is {fault}")
+        return stream
+
+    def _joined(self, envelope: Envelope, command_id: str) -> bool:
+        """Registers a command id that the sender named; True where the command now waits for its twin in flight."""
+        fault = id_fault(command_id)
+        if fault is not None:
+            raise _failed(envelope.command, envelope.actor.stream, f"its command id is {fault}")
+        envelope.given = True
+        envelope.fingerprint = fingerprint(envelope.command, envelope.actor.stream)
+        first = self._given.get(command_id)
+        if first is None:
+            self._given[command_id] = envelope
+            return False
+        if first.actor.stream != envelope.actor.stream or first.fingerprint != envelope.fingerprint:
+            raise reused(command_id, first.actor.stream)
+        if first.twins is None:
+            first.twins = []
+        first.twins.append(Twin(envelope.reply, envelope.deadline))
+        self.in_flight += 1
+        self._note_deadline(envelope.deadline)
+        return True
+
+    def settle(self, envelope: Envelope, outcome: Outcome) -> None:
+        """Answers a command and everybody who joined it."""
+        assert envelope.is_open, "a command is settled once"
+        envelope.is_open = False
+        reply = envelope.reply
+        if not envelope.given:
+            if not reply.done():
+                reply.set_result(outcome)
+        else:
+            del self._given[envelope.command_id]
+            envelope.answer(outcome)
+            if envelope.twins is not None:
+                self.in_flight -= len(envelope.twins)
+        self.in_flight -= 1
+        if self._idle_waiters and not self.in_flight:
+            waiters, self._idle_waiters = self._idle_waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def wait_idle(self) -> None:
+        """Returns when no command is in flight."""
+        while self.in_flight:
+            waiter = self._new_reply()
+            self._idle_waiters.append(waiter)
+            await waiter
+
+    def drop(self, envelope: Envelope) -> None:
+        """Forgets a command that nobody waits for any more and that was never decided."""
+        assert not envelope.wanted()
+        self.settle(envelope, BusClosed("nobody waited for this command"))
+
+
+def fingerprint(command: Command, stream: str | None = None) -> bytes:
+    """Eight bytes that tell commands apart: of type, fields and their values; not a secret and not a signature."""
+    try:
+        return hashlib.blake2b(_encode(command), digest_size=8).digest()
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise _failed(command, stream, f"it cannot be encoded: {error}") from error
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def reused(command_id: str, stream: str) -> CommandIdReused:
+    """The error for an id that belongs to another command."""
+    return CommandIdReused(
+        f"command id {command_id!r} belongs to another command, sent to {stream!r}: nothing was recorded. "
+        "Give every command an id of its own and repeat an id only with the very same command",
+        command_id=command_id,
+        stream=stream,
+    )
+
+
+def _unknown(command: object) -> UnknownCommand:
+    name = type(command).__qualname__
+    if not isinstance(command, Command):
+        hint = "it is no Command"
+    else:
+        hint = "no decider of the application takes it; add its decider to Application(deciders=[...])"
+    return UnknownCommand(f"cannot send {name}: {hint}. Nothing was recorded", command=name)
+
+
+def _failed(command: Command, stream: str | None, why: str) -> CommandFailed:
+    name = tag_of(type(command))
+    return CommandFailed(
+        f"command {name!r} failed: {why}. Nothing was recorded; this is a mistake in the code that made the command",
+        command=name,
+        stream=stream,
+    )

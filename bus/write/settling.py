@@ -1,0 +1,194 @@
+"""Settling: turns the outcome of a commit into states, receipts and published events."""
+
+from collections.abc import Callable
+
+from bus.core.errors import BusError, CommandFailed, ConflictExhausted, OutcomeUnknown, StoreUnavailable, Unreadable
+from bus.core.limits import Limits
+from bus.core.messages import Event, Receipt, Recorded
+from bus.core.names import id_of
+from bus.core.schema import Schema
+from bus.core.stored import AlreadyRecorded, Stale, Unstorable
+from bus.runtime.feed import Feed
+from bus.write.commit import Committed, Uncertain
+from bus.write.deciding import Staged, Turn
+from bus.write.directory import Actor
+from bus.write.envelope import Envelope, Outcome
+from bus.write.intake import fingerprint, reused
+
+
+class Settling:
+    """Steps 6 and 7 of a command's journey."""
+
+    def __init__(
+        self, schema: Schema, feed: Feed, *, settle: Callable[[Envelope, Outcome], None], limits: Limits
+    ) -> None:
+        self._schema = schema
+        self._feed = feed
+        self._settle = settle
+        self._conflict_attempts_max = limits.conflict_attempts_max
+
+    def immediately(self, envelope: Envelope, outcome: BusError | None) -> None:
+        """Answers a command that recorded nothing and was decided on a committed state."""
+        self._settle(envelope, outcome or self._receipt(envelope, envelope.actor.version, self._feed.head, ()))
+
+    def committed(self, turn: Turn, committed: Committed | None) -> dict[Actor, list[Envelope]]:
+        """Answers a turn whose batch is durable (None where it had no batch).
+
+        Returns, in the order sent, the commands that must be decided again, by actor: those whose entry was refused
+        as stale, and those that were decided on a state which therefore never was.
+        """
+        for actor, state, version in turn.states:
+            actor.state = state
+            actor.version = version
+            if state is not None:
+                actor.crashes = 0
+        refused = committed.appended.refused if committed is not None else {}
+        position = committed.appended.position_before if committed is not None else self._feed.head
+        before = position
+        broken: set[Actor] = set()
+        again: dict[Actor, list[Envelope]] = {}
+        published: list[tuple[Staged, int]] = []
+        for staged in turn.staged:
+            envelope = staged.envelope
+            refusal = refused.get(staged.entry) if refused else None
+            if broken and refusal is None and envelope.actor in broken:
+                assert staged.entry < 0, "an entry that follows a refused one of its stream is refused"
+                again.setdefault(envelope.actor, []).append(envelope)
+            elif refusal is None:
+                if staged.events:
+                    published.append((staged, position))
+                    position += len(staged.events)
+                self._settle(
+                    envelope, staged.outcome or self._receipt(envelope, staged.version, position, staged.events)
+                )
+            elif isinstance(refusal, Stale):
+                if envelope.actor not in broken:
+                    envelope.attempts += 1
+                if envelope.attempts >= self._conflict_attempts_max:
+                    self._settle(envelope, _exhausted(envelope))
+                else:
+                    again.setdefault(envelope.actor, []).append(envelope)
+                broken.add(envelope.actor)
+            else:
+                assert committed is not None
+                self._settle(envelope, self._refused(staged, refusal, retried=committed.attempts > 1))
+                broken.add(envelope.actor)
+        for actor in broken:
+            actor.state = None
+        if committed is not None:
+            self._publish(before, published, committed)
+        return again
+
+    def failed(self, turn: Turn, failure: Uncertain | StoreUnavailable) -> dict[Actor, list[Envelope]]:
+        """Answers a turn whose batch was not, or perhaps not, recorded; returns what must be decided again."""
+        again: dict[Actor, list[Envelope]] = {}
+        for actor, state, _ in turn.states:
+            if state is None or isinstance(failure, Uncertain):
+                actor.state = None
+        for staged in turn.staged:
+            envelope = staged.envelope
+            if staged.entry < 0:
+                again.setdefault(envelope.actor, []).append(envelope)
+            elif isinstance(failure, StoreUnavailable):
+                self._settle(envelope, failure.copy())
+            else:
+                self._settle(envelope, unknown(envelope, repr(failure.error)))
+        return again
+
+    def _refused(self, staged: Staged, refusal: AlreadyRecorded | Unstorable, *, retried: bool) -> Outcome:
+        envelope = staged.envelope
+        if isinstance(refusal, Unstorable):
+            return CommandFailed(
+                f"the store cannot hold what command {envelope.command_id!r} would record for "
+                f"{envelope.actor.stream!r}: {refusal.reason}. Nothing was recorded",
+                command=envelope.command_id,
+                stream=envelope.actor.stream,
+            )
+        first, last = refusal.events[0], refusal.events[-1]
+        if first.stream != envelope.actor.stream:
+            return reused(envelope.command_id, first.stream)
+        if first.fingerprint != (envelope.fingerprint or fingerprint(envelope.command)):
+            return reused(envelope.command_id, first.stream)
+        self._feed.advance(last.position)
+        try:
+            events = tuple([self._schema.decode(stored) for stored in refusal.events])
+        except Unreadable as error:
+            return error
+        return Receipt(
+            envelope.command_id,
+            first.stream,
+            last.version,
+            last.position,
+            events,
+            # What an earlier attempt of this very batch recorded is the first receipt and no repetition.
+            not (retried and staged.events and last.version == staged.version),
+            trace_id_of(first.traceparent),
+        )
+
+    def _receipt(self, envelope: Envelope, version: int, position: int, events: tuple[Event, ...]) -> Receipt:
+        return Receipt(
+            envelope.command_id,
+            envelope.actor.stream,
+            version,
+            position,
+            events,
+            False,
+            trace_id_of(envelope.traceparent) if envelope.traceparent is not None else None,
+        )
+
+    def _publish(self, before: int, published: list[tuple[Staged, int]], committed: Committed) -> None:
+        if not published:
+            # Another writer may have been here: what it wrote can be read now.
+            self._feed.advance(before)
+            return
+        if not self._feed.has_listeners:
+            staged, at = published[-1]
+            self._feed.advance(at + len(staged.events))
+            return
+        events: list[Recorded[Event]] = []
+        for staged, at in published:
+            envelope = staged.envelope
+            stream = envelope.actor.stream
+            version = staged.version - len(staged.events)
+            for number, event in enumerate(staged.events, 1):
+                events.append(
+                    Recorded(
+                        event=event,
+                        stream=stream,
+                        stream_id=id_of(stream),
+                        version=version + number,
+                        position=at + number,
+                        recorded_at=committed.recorded_at,
+                        command_id=envelope.command_id,
+                        correlation_id=envelope.correlation_id or envelope.command_id,
+                        traceparent=envelope.traceparent,
+                    )
+                )
+        self._feed.publish(before, events)
+
+
+def trace_id_of(traceparent: str | None) -> str | None:
+    """The second field of a W3C `traceparent`."""
+    if traceparent is None:
+        return None
+    parts = traceparent.split("-")
+    return parts[1] if len(parts) > 1 else None
+
+
+def unknown(envelope: Envelope, why: str) -> OutcomeUnknown:
+    """The error for a command that was staged and not answered by the store."""
+    return OutcomeUnknown(
+        f"command {envelope.command_id!r} to {envelope.actor.stream!r} was perhaps recorded ({why}). "
+        "Send it again with the same command id: that gives the first receipt if it was, and records it if not",
+        command_id=envelope.command_id,
+        stream=envelope.actor.stream,
+    )
+
+
+def _exhausted(envelope: Envelope) -> ConflictExhausted:
+    return ConflictExhausted(
+        f"other writers changed {envelope.actor.stream!r} before each of {envelope.attempts} attempts: nothing was "
+        "recorded. Send the command again, or let one process own the aggregate",
+        stream=envelope.actor.stream,
+        attempts=envelope.attempts,
+    )

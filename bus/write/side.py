@@ -1,0 +1,231 @@
+"""The write side: its parts, put together, and the turn that the dispatcher runs."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import anyio
+
+from bus.core.application import Application
+from bus.core.decider import Decider
+from bus.core.errors import BusClosed, StoreUnavailable
+from bus.core.limits import Limits
+from bus.ports import Clock, EventStore, Ids, Telemetry
+from bus.runtime.dispatcher import Dispatcher
+from bus.runtime.feed import Feed
+from bus.runtime.reply import Reply
+from bus.runtime.supervisor import Supervisor, backoff_s
+from bus.write.commit import Committed, GroupCommit
+from bus.write.deadlines import Deadlines
+from bus.write.deciding import Deciding, Turn
+from bus.write.directory import Actor, Directory
+from bus.write.envelope import Envelope
+from bus.write.intake import Intake
+from bus.write.recovery import Found, Recovery
+from bus.write.settling import Settling, unknown
+
+
+class WriteSide:
+    """Commands in, receipts out."""
+
+    def __init__(
+        self,
+        application: Application,
+        store: EventStore,
+        feed: Feed,
+        *,
+        supervisor: Supervisor,
+        new_reply: Callable[[], Reply],
+        clock: Clock,
+        ids: Ids,
+        telemetry: Telemetry,
+        limits: Limits,
+    ) -> None:
+        self._supervisor = supervisor
+        self._clock = clock
+        self._limits = limits
+        self._telemetry = telemetry
+        self._turn: Turn | None = None
+        self._recovering: set[Actor] = set()
+        self.directory = Directory(limits)
+        self.dispatcher: Dispatcher[Actor] = Dispatcher(self._run_turn, new_reply)
+        self.deadlines = Deadlines(
+            mailboxes=self._mailboxes,
+            staged=self._staged,
+            mailbox_commands_max=limits.mailbox_commands_max,
+            clock=clock,
+            new_reply=new_reply,
+        )
+        self.intake = Intake(
+            application,
+            self.directory,
+            wake=self.dispatcher.wake,
+            note_deadline=self.deadlines.note,
+            new_reply=new_reply,
+            clock=clock,
+            ids=ids,
+            telemetry=telemetry,
+            limits=limits,
+        )
+        self.commit = GroupCommit(store, clock=clock, limits=limits)
+        self.recovery = Recovery(store, application.schema, limits)
+        self._settling = Settling(application.schema, feed, settle=self.intake.settle, limits=limits)
+        self._deciding = Deciding(
+            application,
+            confirm=store.shared,
+            settle=self._settling.immediately,
+            drop=self.intake.drop,
+            limits=limits,
+        )
+
+    def start(self) -> None:
+        """Starts the dispatcher and its helpers."""
+        self._supervisor.start("dispatcher", self.dispatcher.run)
+        self._supervisor.start("deadlines", self.deadlines.run)
+        self._supervisor.start("passivation", self._passivate)
+
+    @property
+    def busy(self) -> int:
+        """Commands in flight."""
+        return self.intake.in_flight
+
+    async def _run_turn(self, actors: list[Actor]) -> None:
+        """Steps 4 to 7 for all that have mail: decide, commit, settle, publish."""
+        started = self._clock.monotonic()
+        turn = self._turn = Turn(started)
+        again: Mapping[Actor, list[Envelope]] = {}
+        try:
+            self._deciding.decide(turn, actors)
+            if turn.cold:
+                self._recover(turn.cold)
+            if turn.staged or turn.states:
+                again = await self._commit(turn)
+        except BaseException:
+            self._break(turn, actors)
+            raise
+        finally:
+            self._turn = None
+            self._release(actors, turn, again)
+        self._telemetry.committed(len(turn.staged), len(turn.entries), self._clock.monotonic() - started)
+
+    async def _commit(self, turn: Turn) -> Mapping[Actor, list[Envelope]]:
+        if not turn.entries:
+            return self._settling.committed(turn, None)
+        outcome = await self.commit.append(turn.entries, lambda: any(one.envelope.wanted() for one in turn.staged))
+        if isinstance(outcome, Committed):
+            return self._settling.committed(turn, outcome)
+        return self._settling.failed(turn, outcome)
+
+    def _release(self, actors: list[Actor], turn: Turn, again: Mapping[Actor, list[Envelope]]) -> None:
+        """Gives the turn's actors back: what must be decided again goes before what has come since."""
+        now = turn.started
+        for actor in actors:
+            if actor not in self._recovering:
+                actor.busy = False
+                self.directory.touch(actor, now)
+        left = set(turn.again)
+        ready = self.dispatcher.ready
+        for actor, envelopes in again.items():
+            if actor.mail is None:
+                actor.mail = envelopes
+                if actor not in left:
+                    turn.again.append(actor)
+            else:
+                actor.mail = envelopes + actor.mail
+        if turn.again:
+            self.dispatcher.ready = []
+            for actor in turn.again:
+                self.dispatcher.wake(actor)
+            self.dispatcher.ready.extend(ready)
+        self.directory.trim()
+
+    def _break(self, turn: Turn, actors: list[Actor]) -> None:
+        """After a crash or the end of the turn itself: nobody is left hanging, and no state is trusted."""
+        for mail in turn.taken:
+            for envelope in mail:
+                if envelope.is_open:
+                    envelope.actor.state = None
+                    self.intake.settle(envelope, unknown(envelope, "the bus stopped while recording it"))
+            rest = mail[0].actor.mail
+            mail[0].actor.mail = [envelope for envelope in rest or () if envelope.is_open] or None
+        ready = set(self.dispatcher.ready)
+        turn.again = [
+            actor for actor in actors if actor.mail is not None and actor not in ready and actor not in self._recovering
+        ]
+
+    def _recover(self, actors: list[Actor]) -> None:
+        self._recovering.update(actors)
+        step = self._limits.recover_streams_max
+        for start in range(0, len(actors), step):
+            batch = actors[start : start + step]
+            pause_s = max(self._pause_s(actor.crashes) for actor in batch)
+            self._supervisor.start("recovery", partial(self._recover_now, batch, pause_s))
+
+    def _pause_s(self, crashes: int) -> float:
+        """A bug once is no reason to wait; a state that breaks again and again is."""
+        if crashes < 2:
+            return 0.0
+        return backoff_s(self._limits.restart_backoff_s, self._limits.restart_backoff_max_s, crashes - 1)
+
+    async def _recover_now(self, actors: list[Actor], pause_s: float) -> None:
+        if pause_s:
+            await anyio.sleep(pause_s)
+        streams: dict[str, Decider[Any, Any, Any]] = {actor.stream: actor.decider for actor in actors}
+        try:
+            found: Mapping[str, Found] | None = await self.recovery.load(streams)
+            failure = None
+        except StoreUnavailable as error:
+            found, failure = None, error
+        now = self._clock.monotonic()
+        for actor in actors:
+            self._recovering.discard(actor)
+            actor.busy = False
+            self.directory.touch(actor, now)
+            fault = failure if found is None else found[actor.stream].fault
+            if fault is None:
+                assert found is not None
+                actor.state, actor.version = found[actor.stream].state, found[actor.stream].version
+                if actor.mail is not None:
+                    self.dispatcher.wake(actor)
+            else:
+                actor.crashes += 1
+                mail, actor.mail = actor.mail or [], None
+                for envelope in mail:
+                    self.intake.settle(envelope, fault.copy())
+        self.directory.trim()
+
+    async def _passivate(self) -> None:
+        while True:
+            again = self.directory.passivate_idle(self._clock.monotonic())
+            await anyio.sleep_until(again)
+
+    @property
+    def mailboxes(self) -> int:
+        """Actors with mail."""
+        return sum([actor.mail is not None for actor in self._mailboxes()])
+
+    @property
+    def streams_with_mail(self) -> list[str]:
+        """Their streams."""
+        return sorted({actor.stream for actor in self._mailboxes() if actor.mail is not None})
+
+    def _mailboxes(self) -> Iterable[Actor]:
+        yield from self.dispatcher.ready
+        yield from self._recovering
+        if self._turn is not None:
+            yield from self._turn.again
+
+    def _staged(self) -> Iterable[Envelope]:
+        if self._turn is not None:
+            yield from [staged.envelope for staged in self._turn.staged]
+
+    def abandon(self) -> int:
+        """Answers everything still in flight once the dispatcher has ended; returns how many commands that were."""
+        left = self.busy
+        for actor in list(self.directory.actors.values()):
+            mail, actor.mail = actor.mail or [], None
+            for envelope in mail:
+                self.intake.settle(
+                    envelope, BusClosed("the bus was closed before the command was decided: nothing was recorded")
+                )
+        return left
