@@ -24,6 +24,7 @@ from bus.core.stored import (
     ViewChanges,
     ViewTable,
     entry_fault,
+    view_fault,
 )
 
 
@@ -176,6 +177,9 @@ class MemoryViewStore(_Opened):
 
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
         self._check_open()
+        for view in changes.put:
+            if (fault := view_fault(view)) is not None:
+                raise ValueError(f"a view of {table.projection!r} cannot be kept, key or index is {fault}")
         views = self._views(table)
         if views.checkpoint != changes.expected:
             return False

@@ -126,7 +126,8 @@ class ViewStore(Protocol):
         """Writes rows and checkpoint in one transaction.
 
         Returns False and writes nothing if the stored checkpoint is not `changes.expected`. Raises `StoreUnavailable`
-        when nothing was written; any other exception leaves that open.
+        when nothing was written, `ValueError` when that is because a view holds what cannot be stored, such as a NUL
+        character in its key; any other exception leaves open what was written.
         """
         ...
 

@@ -126,6 +126,14 @@ def entry_fault(entry: Append) -> str | None:
     return None
 
 
+def view_fault(view: StoredView) -> str | None:
+    """Why no store can hold this view's key or index values, or None when it can."""
+    for text in (view.key, *view.index_values):
+        if isinstance(text, str) and ("\0" in text or not text.isascii()) and (fault := text_fault(text)) is not None:
+            return fault
+    return None
+
+
 def text_fault(text: str) -> str | None:
     """Why no store can hold this text, or None: databases refuse NUL characters and lone surrogates."""
     if "\0" in text:

@@ -1,0 +1,1 @@
+"""Adapters: one technology per folder; none knows another."""

@@ -1,0 +1,113 @@
+"""The event store in a SQLite file."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from adapters.sqlite.append import Appender, texts
+from adapters.sqlite.database import Database, Synchronous, open_for_reading, open_for_writing, uri_of
+from adapters.sqlite.event_schema import COMMANDS, HEAD, LAYOUT, PAGE, STREAM_PAGES, stored_events
+from adapters.sqlite.paths import real_path, url_of
+from adapters.sqlite.readers import Readers
+from adapters.sqlite.thread import OwnerThread
+from bus.core.errors import StoreInUse, StoreUnavailable
+from bus.core.stored import AlreadyRecorded, Append, Appended, StoredEvent, text_fault
+
+
+class SqliteEventStore:
+    """Events in one file, written by one bus at a time and read by any number; see `Synchronous` for durability.
+
+    `read_only=True` opens a store beside the bus that writes it, and never writes. `heads_max` bounds the streams
+    whose version is remembered, `readers_max` the connections (each with a thread) that read at the same time.
+    """
+
+    shared = False
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        synchronous: Synchronous = "FULL",
+        read_only: bool = False,
+        heads_max: int = 200_000,
+        readers_max: int = 4,
+    ) -> None:
+        self._path = real_path(path)
+        self._url = url_of(path)
+        self._synchronous: Synchronous = synchronous
+        self._read_only = read_only
+        self._heads_max = heads_max
+        self._readers_max = readers_max
+        self._identity = ""
+        self._thread: OwnerThread[Database] | None = None
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @property
+    def identity(self) -> str:
+        return self._identity
+
+    async def __aenter__(self) -> Self:
+        if self._thread is not None:
+            raise StoreInUse(f"{self._url} is in use by another bus: close that one", store=self._url)
+        thread = self._thread = OwnerThread[Database]("doubledecker-events", self._url)
+        try:
+            database = await thread.start(self._open)
+        except BaseException:
+            self._thread = None
+            raise
+        self._identity = database.identity
+        self._appender = Appender(database.connection, self._url, self._heads_max)
+        self._readers = Readers(uri_of(self._path, "ro"), self._url, self._readers_max)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        thread = self._opened()
+        await self._readers.close()
+        await thread.stop()
+        self._thread = None
+
+    async def append(self, batch: Sequence[Append], recorded_at: datetime) -> Appended:
+        if self._read_only:
+            raise StoreUnavailable(f"{self._url} was opened read-only: nothing can be recorded", store=self._url)
+        return await self._opened().run(partial(self._appender.append, batch, recorded_at))
+
+    async def head(self) -> int:
+        position: int = (await self._fetch(HEAD))[0][0]
+        return position
+
+    async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
+        return stored_events(await self._fetch(PAGE, after, limit))
+
+    async def stream_pages(self, after: Mapping[str, int], limit: int) -> Sequence[StoredEvent]:
+        wanted = {stream: version for stream, version in after.items() if text_fault(stream) is None}
+        return stored_events(await self._fetch(STREAM_PAGES, msgspec.json.encode(wanted).decode(), limit))
+
+    async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:
+        found: dict[str, list[StoredEvent]] = {}
+        for event in stored_events(await self._fetch(COMMANDS, texts(command_ids))):
+            found.setdefault(event.command_id, []).append(event)
+        return {command_id: AlreadyRecorded(tuple(events)) for command_id, events in found.items()}
+
+    async def _fetch(self, query: str, *parameters: object) -> list[Any]:
+        self._opened()
+        return await self._readers.fetch(query, parameters)
+
+    def _opened(self) -> OwnerThread[Database]:
+        if self._thread is None:
+            raise StoreUnavailable(f"{self._url} is not open: use it inside `async with`", store=self._url)
+        return self._thread
+
+    def _open(self) -> Database:
+        if self._read_only:
+            return open_for_reading(self._path, LAYOUT, self._url)
+        return open_for_writing(self._path, LAYOUT, self._url, self._synchronous)

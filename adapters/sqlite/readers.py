@@ -1,0 +1,92 @@
+"""A bounded pool of connections that read beside the writer, by aiosqlite."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiosqlite
+import anyio
+
+from adapters.sqlite.errors import unavailable
+from bus.core.errors import StoreUnavailable
+
+_SETTINGS = "PRAGMA query_only = ON; PRAGMA cache_size = -16384"
+
+
+class Readers:
+    """Connections that are opened when needed, up to a limit, and kept; who comes when all are in use waits."""
+
+    def __init__(self, uri: str, url: str, connections_max: int) -> None:
+        self._uri = uri
+        self._url = url
+        self._room = asyncio.Semaphore(connections_max)
+        self._idle: list[aiosqlite.Connection] = []
+        self._open: set[aiosqlite.Connection] = set()
+        self._stopping: set[asyncio.Future[Any]] = set()
+        self._closed = False
+
+    async def fetch(self, query: str, parameters: Iterable[Any] = ()) -> list[Any]:
+        """All rows of a query, which sees what is committed when it begins."""
+        async with self.lease() as connection:
+            return await rows(connection, query, parameters)
+
+    @asynccontextmanager
+    async def lease(self) -> AsyncGenerator[aiosqlite.Connection]:
+        """A connection for one user; driver's errors become `StoreUnavailable`.
+
+        When the body ends by an exception, cancellation included, nobody knows in what state the connection is, and
+        perhaps it still works on a query: it is closed and not used again.
+        """
+        async with self._room:
+            try:
+                connection = self._idle.pop() if self._idle else await self._connect()
+                try:
+                    yield connection
+                except BaseException:
+                    await connection.interrupt()
+                    self._discard(connection)
+                    raise
+            except sqlite3.Error as error:
+                raise unavailable(error, self._url) from error
+            if connection in self._open:
+                self._idle.append(connection)
+
+    async def close(self) -> None:
+        """Closes all connections, those in use as well, and ends their threads."""
+        self._closed = True
+        for connection in list(self._open):
+            self._discard(connection)
+        self._idle.clear()
+        with anyio.CancelScope(shield=True):
+            if self._stopping:
+                await asyncio.wait(self._stopping)
+
+    async def _connect(self) -> aiosqlite.Connection:
+        if self._closed:
+            raise StoreUnavailable(f"{self._url} is closed", store=self._url)
+        connection = aiosqlite.connect(self._uri, uri=True, isolation_level=None)
+        await connection
+        self._open.add(connection)
+        try:
+            await connection.executescript(_SETTINGS)
+        except BaseException:
+            self._discard(connection)
+            raise
+        return connection
+
+    def _discard(self, connection: aiosqlite.Connection) -> None:
+        if connection not in self._open:
+            return
+        self._open.remove(connection)
+        untyped: Any = connection
+        stopped: asyncio.Future[Any] | None = untyped.stop()
+        if stopped is not None:
+            self._stopping.add(stopped)
+            stopped.add_done_callback(self._stopping.discard)
+
+
+async def rows(connection: aiosqlite.Connection, query: str, parameters: Iterable[Any] = ()) -> list[Any]:
+    """All rows of a query, in one hop."""
+    return list(await connection.execute_fetchall(query, parameters))

@@ -1,0 +1,102 @@
+"""The tables of the view store, each column with its law, and the statements on them."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from adapters.sqlite.database import Layout
+from adapters.sqlite.transaction import ManyRows
+from bus.core.stored import Checkpoint, ViewTable
+
+LAYOUT = Layout(
+    noun="view store",
+    application_id=0x44425677,  # "DBVw"
+    migrations=(
+        """
+CREATE TABLE projections(
+    projection_key INTEGER PRIMARY KEY,
+    projection TEXT NOT NULL,    -- the projection's name
+    version INTEGER NOT NULL,    -- and its version, which has a table of its own
+    view_table TEXT NOT NULL,    -- the table with its views: one row each, found by key
+    indexes TEXT NOT NULL,       -- JSON array: the names of the indexed fields, in the order of their columns
+    position INTEGER NOT NULL,   -- the last position that is in the views; changes in their transaction only
+    store_id TEXT NOT NULL,      -- the identity of the event store that it counts in; '' before the first event
+    stream TEXT NOT NULL,        -- the stream of the event at that position, and its version there: what tells
+    stream_version INTEGER NOT NULL, -- a store that was restored or replaced from the one that was read
+    UNIQUE (projection, version)
+) STRICT;
+""",
+    ),
+)
+
+PROJECTIONS = "SELECT projection_key, projection, version, view_table, indexes FROM projections"
+CREATE_PROJECTION = "INSERT INTO projections VALUES (?, ?, ?, ?, ?, 0, '', '', 0)"
+CHECKPOINT = "SELECT position, store_id, stream, stream_version FROM projections WHERE projection_key = ?"
+MOVE_CHECKPOINT = """
+UPDATE projections SET position = ?, store_id = ?, stream = ?, stream_version = ?
+WHERE projection_key = ? AND position = ? AND store_id = ? AND stream = ? AND stream_version = ?
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The views of one projection version: where they are and the statements on them.
+
+    Index columns have no declared type, so that numbers stay numbers and texts texts, and are called by their place
+    too, since SQLite takes `a` and `A` for the same name.
+    """
+
+    key: int
+    name: str
+    indexes: tuple[str, ...]
+    put: ManyRows
+
+    def create(self) -> list[str]:
+        """The statements that make the table and its indexes, each of which ends in the key."""
+        name = quoted(self.name)
+        columns = "".join(f", {self.column(index)}" for index in self.indexes)
+        statements = [
+            f"CREATE TABLE {name}(key TEXT PRIMARY KEY NOT NULL, payload BLOB NOT NULL{columns}) WITHOUT ROWID"
+        ]
+        for place, index in enumerate(self.indexes):
+            index_name = quoted(f"{self.name}_by_{place}_{index}")
+            statements.append(f"CREATE INDEX {index_name} ON {name}({self.column(index)}, key)")
+        return statements
+
+    def column(self, index: str) -> str:
+        return quoted(f"by_{self.indexes.index(index)}_{index}")
+
+    def select(self, keys: int) -> str:
+        return f"SELECT key, payload FROM {quoted(self.name)} WHERE key IN ({','.join('?' * keys)})"
+
+    def delete(self, keys: int) -> str:
+        return f"DELETE FROM {quoted(self.name)} WHERE key IN ({','.join('?' * keys)})"
+
+    def find(self, where: Collection[str], order_by: str | None, *, descending: bool) -> str:
+        # IS and not =, since None is a value like others here; both use an index.
+        conditions = " AND ".join([f"{self.column(name)} IS ?" for name in where])
+        order = "" if order_by is None else f"{self.column(order_by)} {'DESC' if descending else 'ASC'}, "
+        return (
+            f"SELECT payload FROM {quoted(self.name)} {'WHERE' if conditions else ''} {conditions} "
+            f"ORDER BY {order}key LIMIT ?"
+        )
+
+
+def table_of(key: int, table: ViewTable) -> Table:
+    """The table of a projection version, called after it for those who look into the file."""
+    return named_table(key, f"view_{key}_{table.projection}_v{table.version}", table.indexes)
+
+
+def named_table(key: int, name: str, indexes: tuple[str, ...]) -> Table:
+    """A table that exists."""
+    columns = 2 + len(indexes)
+    return Table(key, name, indexes, ManyRows(f"INSERT OR REPLACE INTO {quoted(name)}", columns))
+
+
+def quoted(name: str) -> str:
+    """An identifier in SQL, whatever it contains."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def checkpoint_columns(checkpoint: Checkpoint) -> tuple[object, ...]:
+    """As the statements take them."""
+    return (checkpoint.position, checkpoint.store_id, checkpoint.stream, checkpoint.version)

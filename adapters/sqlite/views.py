@@ -1,0 +1,203 @@
+"""The view store in a SQLite file."""
+
+import os
+import sqlite3
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import aiosqlite
+import msgspec
+
+from adapters.sqlite.database import Database, Synchronous, open_for_writing, uri_of
+from adapters.sqlite.errors import DATA_ERRORS
+from adapters.sqlite.paths import real_path, url_of
+from adapters.sqlite.readers import Readers, rows
+from adapters.sqlite.thread import OwnerThread
+from adapters.sqlite.transaction import transaction
+from adapters.sqlite.view_schema import (
+    CHECKPOINT,
+    CREATE_PROJECTION,
+    LAYOUT,
+    MOVE_CHECKPOINT,
+    PROJECTIONS,
+    Table,
+    checkpoint_columns,
+    named_table,
+    table_of,
+)
+from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
+from bus.core.projection import IndexValue
+from bus.core.stored import Checkpoint, ViewChanges, ViewTable, text_fault, view_fault
+
+_KEYS_MAX = 4_096
+"""Keys in one statement; SQLite allows 32,766."""
+
+_BEGIN_SNAPSHOT = "BEGIN; SELECT 1 FROM projections LIMIT 1"
+"""A transaction sees what is committed at its first read, so that comes at once."""
+
+Tables = dict[tuple[str, int], Table]
+"""By projection and version."""
+
+
+class SqliteViewStore:
+    """Views in one file, written by one bus at a time.
+
+    NORMAL does not wait for the disk at each commit: after a power failure the last rows are lost together with their
+    checkpoint, and projected again. `readers_max` bounds the connections (each with a thread) that read together.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, synchronous: Synchronous = "NORMAL", readers_max: int = 4
+    ) -> None:
+        self._path = real_path(path)
+        self._url = url_of(path)
+        self._synchronous: Synchronous = synchronous
+        self._readers_max = readers_max
+        self._thread: OwnerThread[Database] | None = None
+        self._tables: Tables = {}
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    async def __aenter__(self) -> Self:
+        if self._thread is not None:
+            raise StoreInUse(f"{self._url} is in use by another bus: close that one", store=self._url)
+        thread = self._thread = OwnerThread[Database]("doubledecker-views", self._url)
+        try:
+            database = await thread.start(partial(open_for_writing, self._path, LAYOUT, self._url, self._synchronous))
+        except BaseException:
+            self._thread = None
+            raise
+        self._connection = database.connection
+        self._readers = Readers(uri_of(self._path, "ro"), self._url, self._readers_max)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        thread = self._opened()
+        await self._readers.close()
+        await thread.stop()
+        self._thread = None
+        self._tables = {}
+
+    async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
+        self._tables = await self._opened().run(partial(_prepare, self._connection, self._url, tables))
+        found: dict[ViewTable, Checkpoint] = {}
+        for table in tables:
+            columns = await self._readers.fetch(CHECKPOINT, (self._table(table).key,))
+            found[table] = Checkpoint(*columns[0])
+        return found
+
+    async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
+        self._opened()
+        views = self._table(table)
+        found: dict[str, bytes] = {}
+        for some in _padded([key for key in keys if text_fault(key) is None]):
+            found.update(await self._readers.fetch(views.select(len(some)), some))
+        return found
+
+    async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
+        for view in changes.put:
+            if (fault := view_fault(view)) is not None:
+                raise ValueError(f"a view of {table.projection!r} cannot be kept, key or index is {fault}")
+        job = partial(_commit, self._connection, self._url, self._table(table), changes)
+        return await self._opened().run(job)
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator["SqliteViewReader"]:
+        self._opened()
+        async with self._readers.lease() as connection:
+            await connection.executescript(_BEGIN_SNAPSHOT)
+            yield SqliteViewReader(connection, self._tables)
+            await connection.rollback()
+
+    def _opened(self) -> OwnerThread[Database]:
+        if self._thread is None:
+            raise StoreUnavailable(f"{self._url} is not open: use it inside `async with`", store=self._url)
+        return self._thread
+
+    def _table(self, table: ViewTable) -> Table:
+        return self._tables[table.projection, table.version]
+
+
+class SqliteViewReader:
+    """All tables as they were when the transaction of this connection began."""
+
+    def __init__(self, connection: aiosqlite.Connection, tables: Tables) -> None:
+        self._connection = connection
+        self._tables = tables
+
+    async def checkpoint(self, table: ViewTable) -> Checkpoint:
+        found = await rows(self._connection, CHECKPOINT, (self._table(table).key,))
+        return Checkpoint(*found[0])
+
+    async def get(self, table: ViewTable, key: str) -> bytes | None:
+        if text_fault(key) is not None:
+            return None
+        found = await rows(self._connection, self._table(table).select(1), (key,))
+        return found[0][1] if found else None
+
+    async def find(
+        self, table: ViewTable, where: Mapping[str, IndexValue], order_by: str | None, descending: bool, limit: int
+    ) -> Sequence[bytes]:
+        if any(isinstance(value, str) and text_fault(value) is not None for value in where.values()):
+            return []
+        query = self._table(table).find(where, order_by, descending=descending)
+        return [payload for (payload,) in await rows(self._connection, query, (*where.values(), limit))]
+
+    def _table(self, table: ViewTable) -> Table:
+        return self._tables[table.projection, table.version]
+
+
+def _prepare(connection: sqlite3.Connection, url: str, wanted: Sequence[ViewTable]) -> Tables:
+    with transaction(connection, url):
+        tables: Tables = {}
+        for key, projection, version, name, indexes in connection.execute(PROJECTIONS).fetchall():
+            tables[projection, version] = named_table(key, name, tuple(msgspec.json.decode(indexes, type=list[str])))
+        for table in wanted:
+            held = tables.get((table.projection, table.version))
+            if held is None:
+                held = table_of(len(tables) + 1, table)
+                for statement in held.create():
+                    connection.execute(statement)
+                indexes = msgspec.json.encode(table.indexes).decode()
+                row = (held.key, table.projection, table.version, held.name, indexes)
+                connection.execute(CREATE_PROJECTION, row)
+                tables[table.projection, table.version] = held
+            elif held.indexes != table.indexes:
+                raise Unusable(
+                    f"{url}: the views of {table.projection!r} version {table.version} are indexed by {held.indexes}, "
+                    f"not by {table.indexes}: raise the projection's version to build them anew",
+                    store=url,
+                )
+    return tables
+
+
+def _commit(connection: sqlite3.Connection, url: str, table: Table, changes: ViewChanges) -> bool:
+    try:
+        with transaction(connection, url):
+            before, after = checkpoint_columns(changes.expected), checkpoint_columns(changes.checkpoint)
+            if connection.execute(MOVE_CHECKPOINT, (*after, table.key, *before)).rowcount != 1:
+                return False
+            for some in _padded(changes.removed):
+                connection.execute(table.delete(len(some)), some)
+            values: list[Any] = []
+            for view in changes.put:
+                values += (view.key, view.payload, *view.index_values)
+            table.put.run(connection, values)
+            return True
+    except (sqlite3.IntegrityError, *DATA_ERRORS) as error:
+        raise ValueError(f"{url} cannot hold a view: {error}") from error
+
+
+def _padded(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The keys in parts that have a power of two as size, so that few statements do; some keys come twice."""
+    for start in range(0, len(keys), _KEYS_MAX):
+        part = keys[start : start + _KEYS_MAX]
+        size = 1 << (len(part) - 1).bit_length()
+        yield [*part, *[part[-1]] * (size - len(part))]
