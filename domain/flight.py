@@ -1,6 +1,7 @@
 """Flight: one scheduled flight on one day, from its place in the schedule to its end."""
 
 import enum
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, NewType, assert_never
@@ -18,6 +19,15 @@ Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 EARLY_MAX = timedelta(hours=24)
 """Leaving minutes early is normal (up to 43 in a year of records); a whole day early is another day's flight."""
+
+DESIGNATORS = {
+    "carrier": re.compile(r"[A-Za-z0-9]{2,3}"),
+    "number": re.compile(r"[1-9][0-9]{0,3}"),
+    "origin": re.compile(r"[A-Za-z0-9]{3,4}"),
+    "destination": re.compile(r"[A-Za-z0-9]{3,4}"),
+    "aircraft": re.compile(r"[A-Za-z0-9-]{1,10}"),
+}
+"""What the names in a schedule look like: read models make keys of them."""
 
 
 class Status(enum.StrEnum):
@@ -63,7 +73,7 @@ class LandFlight(Command):
 
 
 class DivertFlight(Command):
-    """The flight has ended, or will end, somewhere else than at its destination."""
+    """The flight goes somewhere else than to its destination."""
 
     flight_id: FlightId
     at: Instant
@@ -142,6 +152,10 @@ class AlreadyScheduled(Rejected):
     """A flight is put on the schedule once."""
 
 
+class NotADesignator(Rejected):
+    """What shall name a carrier, an airport, an aircraft or a flight number cannot be one."""
+
+
 class SameAirport(Rejected):
     """A flight leads from one airport to another."""
 
@@ -216,29 +230,19 @@ def decide(command: FlightCommand, flight: Flight) -> Sequence[FlightEvent]:
 def _schedule(command: ScheduleFlight, flight: Flight) -> FlightScheduled:
     flight_id = command.flight_id
     if flight.plan is not None:
-        raise AlreadyScheduled(
-            f"flight {flight_id} is on the schedule already, for {flight.plan.departs_at:%Y-%m-%d %H:%M %Z}; "
-            "its status is " + flight.status,
-            flight_id=flight_id,
-            departs_at=flight.plan.departs_at,
-            status=flight.status,
-        )
+        when, status = flight.plan.departs_at, flight.status
+        message = f"flight {flight_id} is on the schedule already, for {when}; its status is {status}"
+        raise AlreadyScheduled(message, flight_id=flight_id, departs_at=when, status=status)
+    _check_designators(command)
     _check_zone(flight_id, command.departs_at)
     _check_zone(flight_id, command.arrives_at)
     if command.origin == command.destination:
-        raise SameAirport(
-            f"flight {flight_id} cannot lead from {command.origin} to {command.origin}: correct the destination",
-            flight_id=flight_id,
-            airport=command.origin,
-        )
+        message = f"flight {flight_id} cannot lead from {command.origin} to {command.origin}: correct the destination"
+        raise SameAirport(message, flight_id=flight_id, airport=command.origin)
     if command.arrives_at <= command.departs_at:
-        raise ArrivesBeforeDeparture(
-            f"flight {flight_id} would arrive at {command.arrives_at} and leave only at {command.departs_at}: "
-            "check the times and their zones",
-            flight_id=flight_id,
-            departs_at=command.departs_at,
-            arrives_at=command.arrives_at,
-        )
+        departs_at, arrives_at = command.departs_at, command.arrives_at
+        message = f"flight {flight_id} would leave at {departs_at} and arrive at {arrives_at}: check times and zones"
+        raise ArrivesBeforeDeparture(message, flight_id=flight_id, departs_at=departs_at, arrives_at=arrives_at)
     return FlightScheduled(
         carrier=command.carrier,
         origin=command.origin,
@@ -248,6 +252,16 @@ def _schedule(command: ScheduleFlight, flight: Flight) -> FlightScheduled:
         number=command.number,
         arrives_at=command.arrives_at,
     )
+
+
+def _check_designators(command: ScheduleFlight) -> None:
+    fields = {name: getattr(command, name) for name in DESIGNATORS}
+    wrong = [
+        name for name, value in fields.items() if value is not None and not DESIGNATORS[name].fullmatch(str(value))
+    ]
+    if wrong:
+        found = ", ".join(f"{name} {str(fields[name])[:20]!r}" for name in wrong)
+        raise NotADesignator(f"cannot schedule {command.flight_id}: correct {found}", flight_id=command.flight_id)
 
 
 def _depart(command: DepartFlight, flight: Flight) -> FlightDeparted:

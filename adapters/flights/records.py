@@ -35,7 +35,8 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,6}(?:\.0*)?")
 """Spreadsheets and data frames write whole numbers with a point once a column has gaps."""
 _CARRIER = re.compile(r"[A-Z0-9]{2,3}")
 _AIRPORT = re.compile(r"[A-Z0-9]{3,4}")
-_TAIL_CHARACTERS_MAX = 20
+_TAIL = re.compile(r"[A-Za-z0-9-]{1,10}")
+_FLIGHT_NUMBERS = range(1, 10_000)
 _YEARS = range(1914, 2200)
 """The first airline flew in 1914; far from the ends of the calendar no sum of times overflows."""
 
@@ -112,7 +113,7 @@ def flight_record(values: list[str]) -> FlightRecord:
     origin = _code(origin, _AIRPORT, "origin")
     destination = _code(destination, _AIRPORT, "dest")
     flight_number = _number(number, "flight")
-    if flight_number < 1:
+    if flight_number not in _FLIGHT_NUMBERS:
         raise Unusable(f"its flight {flight_number} is no flight number")
     local_day = _date(year, month, day)
     hour, minute = _clock(scheduled_departure, "sched_dep_time")
@@ -206,6 +207,8 @@ def _code(text: str, pattern: re.Pattern[str], column: str) -> str:
 
 def _tail(text: str) -> str | None:
     tail = text.strip()
-    if len(tail) > _TAIL_CHARACTERS_MAX:
-        raise Unusable(f"its tailnum {tail[:40]!r} is longer than {_TAIL_CHARACTERS_MAX} characters")
-    return None if tail in _MISSING else tail
+    if tail in _MISSING:
+        return None
+    if not _TAIL.fullmatch(tail):
+        raise Unusable(f"its tailnum {tail[:40]!r} is no tail number")
+    return tail

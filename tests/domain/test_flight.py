@@ -32,6 +32,7 @@ from domain.flight import (
     FlightLanded,
     FlightScheduled,
     LandFlight,
+    NotADesignator,
     NotAfterDeparture,
     NotDeparted,
     NotScheduled,
@@ -51,6 +52,8 @@ MINUTE = timedelta(minutes=1)
 
 def scheduling(
     *,
+    carrier: str = "UA",
+    number: int = 1545,
     origin: str = "EWR",
     destination: str = "IAH",
     aircraft: str | None = "N14228",
@@ -59,8 +62,8 @@ def scheduling(
 ) -> ScheduleFlight:
     return ScheduleFlight(
         flight_id=ID,
-        carrier="UA",
-        number=1545,
+        carrier=carrier,
+        number=number,
         origin=Airport(origin),
         destination=Airport(destination),
         aircraft=aircraft,
@@ -235,6 +238,32 @@ def test_a_flight_across_zones_may_land_at_an_earlier_local_time_than_it_left() 
 def test_a_flight_to_where_it_starts_is_refused() -> None:
     with pytest.raises(SameAirport):
         decide(scheduling(destination="EWR"), Flight())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        scheduling(carrier=""),
+        scheduling(carrier="United"),
+        scheduling(number=-1),
+        scheduling(number=10**30),
+        scheduling(origin="EWR-2"),
+        scheduling(destination="\udc80AH"),
+        scheduling(aircraft=""),
+        scheduling(aircraft="N" * 300),
+        scheduling(aircraft="N1/2"),
+    ],
+)
+def test_a_flight_with_a_name_that_is_none_is_refused(command: ScheduleFlight) -> None:
+    with pytest.raises(NotADesignator) as refused:
+        decide(command, Flight())
+    assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize("aircraft", ["N14228", "G-ABCD", "D942DN"])
+def test_tail_numbers_of_all_countries_are_taken(aircraft: str) -> None:
+    (event,) = decide(scheduling(aircraft=aircraft), Flight())
+    assert event.aircraft == aircraft
 
 
 def test_a_flight_without_an_aircraft_is_taken() -> None:
