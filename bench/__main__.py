@@ -1,0 +1,51 @@
+"""Runs one case, or every case in a process of its own, and prints a JSON line for each result."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+
+from bench import commands, demo, projections, residents
+from bench.measure import Line, Settings, note
+
+CASES: Mapping[str, Callable[[Settings], Iterator[Line]]] = {
+    "limit.sqlite": commands.raw,
+    "commands.memory": commands.memory,
+    "commands.sqlite": commands.sqlite,
+    "hot.sqlite": commands.hot,
+    "latency.sqlite": commands.latency,
+    "recover.sqlite": residents.recovery,
+    "resident.memory": residents.weight,
+    "demo": demo.flights,
+    "projection.sqlite": projections.sqlite,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description="Benchmarks, one JSON line a result.")
+    parser.add_argument("--case", choices=CASES, help="one case; every case without it")
+    parser.add_argument("--clients", type=int, help="concurrent senders")
+    parser.add_argument("--commands", type=int, help="commands of one turn")
+    parser.add_argument("--turns", type=int, default=Settings().turns, help="turns of case and limit; odd is best")
+    parser.add_argument("--seconds", type=float, default=Settings().seconds, help="of the case that watches the lag")
+    given = parser.parse_args()
+    if given.case is None:
+        return everything(sys.argv[1:])
+    settings = Settings(clients=given.clients, commands=given.commands, turns=given.turns, seconds=given.seconds)
+    for line in CASES[given.case](settings):
+        print(line.printed(), flush=True)
+    return 0
+
+
+def everything(arguments: list[str]) -> int:
+    """Each case in a process of its own, so that none inherits another's heap; the last failure's code."""
+    code = 0
+    for case in CASES:
+        note(f"--- {case}")
+        done = subprocess.run([sys.executable, "-m", "bench", "--case", case, *arguments], check=False)
+        code = done.returncode or code
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

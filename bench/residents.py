@@ -1,0 +1,117 @@
+"""Actors in memory: how fast cold ones are recovered, and what an idle one weighs."""
+
+import asyncio
+import gc
+import shutil
+import tracemalloc
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from adapters.sqlite import SqliteEventStore
+from bench.commands import BANK
+from bench.limits import ACCOUNTS, AccountCommand, Deposit, OpenAccount, RawSqlite, deposits, drive, openings, rows_of
+from bench.measure import Line, Settings, folder, frozen_heap, in_turns, line
+from bus import Bus
+from bus.core import Application, Command, Decider, Event, State
+from bus.core.limits import Limits
+
+
+def recovery(settings: Settings) -> Iterator[Line]:
+    """The first command to cold aggregates, against fetching and decoding the same events by hand."""
+    long = settings.commands or 10_000
+    one: list[AccountCommand] = [OpenAccount("000000", "one"), *deposits(long - 1, accounts=1)]
+    yield _recovered("recover.sqlite stream", one, deposits(1, accounts=1), settings, target=2.0)
+    many = openings() + deposits(9 * ACCOUNTS)
+    firsts: list[AccountCommand] = [Deposit(command.account_id, 1) for command in openings()]
+    yield _recovered("recover.sqlite aggregates", many, firsts, settings, target=None)
+
+
+def _recovered(
+    case: str, history: list[AccountCommand], firsts: list[AccountCommand], settings: Settings, target: float | None
+) -> Line:
+    rows = rows_of(history)
+    with folder() as path, RawSqlite(path / "raw.db") as raw:
+        raw.insert(rows)
+        streams = [f"account-{command.account_id}" for command in firsts]
+        asyncio.run(_record(path / "bus.db", history))
+
+        def cold() -> float:
+            # A copy, since each turn adds its own events.
+            shutil.copyfile(path / "bus.db", path / "turn.db")
+            return asyncio.run(_first(path / "turn.db", firsts))
+
+        def bare() -> float:
+            with frozen_heap():
+                return raw.fetch_and_decode(streams)[1] * 1e3
+
+        value, limit = in_turns(settings.turns, cold, bare)
+    return line(case, value, "ms", limit, at_most=target, clients=len(firsts), commands=len(firsts), events=len(rows))
+
+
+async def _record(path: Path, history: Sequence[AccountCommand]) -> None:
+    async with Bus(BANK, event_store=SqliteEventStore(path)) as bus:
+        for outcome in await bus.send_many(history):
+            assert not isinstance(outcome, Exception), outcome
+
+
+async def _first(path: Path, firsts: Sequence[AccountCommand]) -> float:
+    """Milliseconds until the first command to each of the aggregates has its receipt, the commit included."""
+    async with Bus(BANK, event_store=SqliteEventStore(path)) as bus:
+        with frozen_heap():
+            return await drive(bus.send, firsts, len(firsts)) * 1e3
+
+
+# ---------------------------------------------------------------- what an idle actor weighs
+
+
+class Touch(Command):
+    thing_id: str
+
+
+class Touched(Event, tag="touched"): ...
+
+
+class Thing(State): ...
+
+
+def decide(command: Touch, thing: Thing) -> Sequence[Touched]:
+    return ()
+
+
+def evolve(thing: Thing, event: Touched) -> Thing:
+    return thing
+
+
+def identify(command: Touch) -> str:
+    return command.thing_id
+
+
+THING = Decider(category="thing", initial=Thing(), identify=identify, decide=decide, evolve=evolve)
+THINGS = Application(deciders=[THING])
+
+
+def weight(settings: Settings) -> Iterator[Line]:
+    """Bytes of an idle actor whose state is shared, its place in the directory and its name included."""
+    count = settings.commands or 100_000
+    value = asyncio.run(_weighed(count))
+    yield line("resident.memory", value, "bytes", at_most=1_024, commands=count)
+
+
+async def _weighed(count: int) -> float:
+    async with Bus(THINGS, limits=Limits(residents_max=max(count, 1), idle_timeout_s=3_600.0)) as bus:
+        await bus.send(Touch("warm"))
+        gc.collect()
+        tracemalloc.start()
+        before, _ = tracemalloc.get_traced_memory()
+        gate = asyncio.Semaphore(1_000)
+
+        async def touch(number: int) -> None:
+            async with gate:
+                await bus.send(Touch(f"{number:08d}"))
+
+        for first in range(0, count, 1_000):
+            await asyncio.gather(*[touch(number) for number in range(first, min(first + 1_000, count))])
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return (after - before) / count

@@ -1,0 +1,151 @@
+"""What a user writes, as both strict type checkers must accept it; read by them, and built by a test."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import NewType, TypeAlias, assert_type
+
+from bus import Bus
+from bus.core import (
+    REMOVED,
+    STOP,
+    Application,
+    Command,
+    Decider,
+    Event,
+    Projection,
+    Query,
+    Recorded,
+    Rejected,
+    Removed,
+    State,
+    View,
+    Views,
+)
+from bus.core.errors import BusError
+from bus.core.messages import Answer, Loaded, Receipt
+
+FlightId = NewType("FlightId", str)
+
+
+class ScheduleFlight(Command):
+    flight_id: FlightId
+    departs_at: datetime
+
+
+class CancelFlight(Command):
+    flight_id: FlightId
+    at: datetime
+
+
+FlightCommand: TypeAlias = ScheduleFlight | CancelFlight
+
+
+class FlightScheduled(Event, tag="flight-scheduled"):
+    origin: str
+    departs_at: datetime
+
+
+class FlightCancelled(Event, tag="flight-cancelled"):
+    at: datetime
+
+
+FlightEvent: TypeAlias = FlightScheduled | FlightCancelled
+
+
+class NotScheduled(Rejected): ...
+
+
+class Flight(State):
+    departs_at: datetime | None = None
+    cancelled: bool = False
+
+
+def decide(command: FlightCommand, flight: Flight) -> Sequence[FlightEvent]:
+    match command:
+        case ScheduleFlight():
+            return [FlightScheduled(origin="EWR", departs_at=command.departs_at)]
+        case CancelFlight():
+            if flight.departs_at is None:
+                raise NotScheduled("schedule the flight first", flight_id=command.flight_id)
+            return [FlightCancelled(at=command.at)]
+
+
+def evolve(flight: Flight, event: FlightEvent) -> Flight:
+    match event:
+        case FlightScheduled():
+            return Flight(departs_at=event.departs_at)
+        case FlightCancelled():
+            return Flight(departs_at=flight.departs_at, cancelled=True)
+
+
+FLIGHT = Decider(category="flight", initial=Flight(), identify=lambda c: c.flight_id, decide=decide, evolve=evolve)
+
+
+class Departure(View):
+    flight_id: str
+    origin: str
+    departs_at: datetime
+
+
+def project(view: Departure | None, recorded: Recorded[FlightEvent], key: str) -> Departure | Removed:
+    match recorded.event:
+        case FlightScheduled(origin=origin, departs_at=departs_at):
+            return Departure(flight_id=key, origin=origin, departs_at=departs_at)
+        case FlightCancelled():
+            return REMOVED
+
+
+DEPARTURES = Projection(
+    name="departures",
+    version=1,
+    view=Departure,
+    project=project,
+    key=lambda recorded: recorded.stream_id,
+    indexes=("origin", "departs_at"),
+    on_poison=STOP,
+)
+
+
+class GetDepartures(Query[list[Departure]]):
+    airport: str
+    limit: int = 20
+
+
+async def departures(query: GetDepartures, views: Views) -> list[Departure]:
+    found = await views.find(Departure, origin=query.airport, order_by="departs_at", limit=query.limit)
+    assert_type(found, list[Departure])
+    return found
+
+
+class GetDeparture(Query[Departure | None]):
+    flight_id: FlightId
+
+
+class Desk:
+    """A bound method is a query handler that has dependencies."""
+
+    async def departure(self, query: GetDeparture, views: Views) -> Departure | None:
+        found = await views.get(Departure, query.flight_id)
+        assert_type(found, Departure | None)
+        return found
+
+
+TRAFFIC = Application(deciders=[FLIGHT], projections=[DEPARTURES], query_handlers=[departures, Desk().departure])
+
+
+async def embedded(now: datetime) -> None:
+    """Every call of the bus answers in the types of what it was asked; an `Any` would fail here."""
+    async with Bus(TRAFFIC) as bus:
+        receipt = await bus.send(ScheduleFlight(flight_id=FlightId("UA-1"), departs_at=now))
+        assert_type(receipt, Receipt)
+        assert_type(await bus.query(GetDepartures(airport="EWR"), after=receipt), list[Departure])
+        assert_type(await bus.query(GetDeparture(flight_id=FlightId("UA-1")), after=receipt), Departure | None)
+        outcomes = await bus.send_many([CancelFlight(flight_id=FlightId("UA-1"), at=now)])
+        assert_type(outcomes, list[Receipt | BusError])
+        loaded = await bus.load(FLIGHT, "UA-1")
+        assert_type(loaded, Loaded[Flight])
+        assert loaded.state.cancelled
+        answers = bus.watch(GetDepartures(airport="EWR"))
+        assert_type(answers, AsyncIterator[Answer[list[Departure]]])
+        recorded = [one.event async for one in bus.events("flight-UA-1")]
+        assert recorded == [FlightScheduled(origin="EWR", departs_at=now), FlightCancelled(at=now)]
