@@ -1,6 +1,6 @@
 """Statuses: how many flights there are in each status."""
 
-from typing import assert_never
+from collections.abc import Mapping
 
 from bus.core import STOP, Projection, Query, Recorded, View, Views
 from domain.flight import (
@@ -21,36 +21,30 @@ class StatusCount(View):
     flights: int
 
 
+CHANGES: Mapping[type[FlightEvent], tuple[str, ...]] = {
+    FlightScheduled: (Status.SCHEDULED.value,),
+    FlightDeparted: (Status.SCHEDULED.value, Status.DEPARTED.value),
+    FlightLanded: (Status.DEPARTED.value, Status.LANDED.value),
+    FlightDiverted: (Status.DEPARTED.value, Status.DIVERTED.value),
+    FlightCancelled: (Status.SCHEDULED.value, Status.CANCELLED.value),
+}
+"""The status that a flight leaves, if any, and last the one that it enters.
+
+The rules of the flight leave one way into each event, so that the event alone tells where the flight was.
+"""
+
+
 def project(view: StatusCount | None, recorded: Recorded[FlightEvent], key: str) -> StatusCount:
     """The count of one status after an event by which a flight entered or left it."""
-    status = Status(key)
-    before = 0 if view is None else view.flights
-    entered = change(recorded.event)[-1] == key
-    return StatusCount(status, before + 1 if entered else before - 1)
-
-
-def change(event: FlightEvent) -> tuple[Status, ...]:
-    """The status that a flight leaves, if any, and the one that it enters.
-
-    The rules of the flight leave one way into each event, so that the event alone tells where the flight was.
-    """
-    match event:
-        case FlightScheduled():
-            return (Status.SCHEDULED,)
-        case FlightDeparted():
-            return Status.SCHEDULED, Status.DEPARTED
-        case FlightLanded():
-            return Status.DEPARTED, Status.LANDED
-        case FlightDiverted():
-            return Status.DEPARTED, Status.DIVERTED
-        case FlightCancelled():
-            return Status.SCHEDULED, Status.CANCELLED
-        case _:
-            assert_never(event)
+    entered = CHANGES[type(recorded.event)][-1] == key
+    if view is None:
+        assert entered, "a flight leaves the status that it entered before"
+        return StatusCount(Status(key), 1)
+    return StatusCount(view.status, view.flights + 1 if entered else view.flights - 1)
 
 
 def _statuses(recorded: Recorded[FlightEvent]) -> tuple[str, ...]:
-    return tuple([status.value for status in change(recorded.event)])
+    return CHANGES[type(recorded.event)]
 
 
 STATUSES = Projection(

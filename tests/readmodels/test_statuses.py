@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.flight import FLIGHT, Flight, FlightCommand, Status
-from readmodels.statuses import STATUSES, CountByStatus, statuses
+from readmodels.statuses import CHANGES, STATUSES, CountByStatus, statuses
 from tests.readmodels.histories import FoldedViews, cancelled, departed, diverted, folded, landed, recorded, scheduled
 
 Life = tuple[Callable[[str], FlightCommand], ...]
@@ -35,6 +35,10 @@ def test_a_flight_is_counted_in_one_status_at_a_time() -> None:
         Status.DEPARTED: 0,
         Status.LANDED: 1,
     }
+
+
+def test_every_event_of_a_flight_changes_its_status() -> None:
+    assert set(CHANGES) == set(FLIGHT.events)
 
 
 @given(st.lists(st.sampled_from(LIVES), max_size=20), st.randoms(use_true_random=False))
