@@ -82,12 +82,16 @@ def open_for_reading(path: Path, layout: Layout, url: str) -> Database:
         raise
 
 
-def open_for_writing(path: Path, layout: Layout, url: str, synchronous: Synchronous) -> Database:
+def open_for_writing(
+    path: Path, layout: Layout, url: str, synchronous: Synchronous = "FULL", busy_timeout_s: float = 5.0
+) -> Database:
     """Opens the file for its only writer, and creates it if need be; raises a subclass of `Unusable`."""
     exists = _recognise(path, layout, url)
     lock = _lock(path, url)
     try:
-        connection = sqlite3.connect(uri_of(path, "rwc"), uri=True, isolation_level=None, cached_statements=512)
+        connection = sqlite3.connect(
+            uri_of(path, "rwc"), uri=True, isolation_level=None, timeout=busy_timeout_s, cached_statements=512
+        )
         try:
             _make_ready(connection, layout, url, synchronous)
             return Database(connection, _meta(connection, "identity"), lock)

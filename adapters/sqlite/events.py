@@ -22,8 +22,9 @@ from bus.core.stored import AlreadyRecorded, Append, Appended, StoredEvent, text
 class SqliteEventStore:
     """Events in one file, written by one bus at a time and read by any number; see `Synchronous` for durability.
 
-    `read_only=True` opens a store beside the bus that writes it, and never writes. `heads_max` bounds the streams
-    whose version is remembered, `readers_max` the connections (each with a thread) that read at the same time.
+    `read_only=True` opens a store beside the bus that writes it, and never writes. `busy_timeout_s` bounds the wait for
+    other programs that lock the file, `heads_max` the streams whose version is remembered, `readers_max` the
+    connections (each with a thread) that read at the same time.
     """
 
     shared = False
@@ -34,6 +35,7 @@ class SqliteEventStore:
         *,
         synchronous: Synchronous = "FULL",
         read_only: bool = False,
+        busy_timeout_s: float = 5.0,
         heads_max: int = 200_000,
         readers_max: int = 4,
     ) -> None:
@@ -41,6 +43,7 @@ class SqliteEventStore:
         self._url = url_of(path)
         self._synchronous: Synchronous = synchronous
         self._read_only = read_only
+        self._busy_timeout_s = busy_timeout_s
         self._heads_max = heads_max
         self._readers_max = readers_max
         self._identity = ""
@@ -94,7 +97,7 @@ class SqliteEventStore:
 
     async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:
         found: dict[str, list[StoredEvent]] = {}
-        for event in stored_events(await self._fetch(COMMANDS, texts(command_ids))):
+        for event in stored_events(await self._fetch(COMMANDS, texts(dict.fromkeys(command_ids)))):
             found.setdefault(event.command_id, []).append(event)
         return {command_id: AlreadyRecorded(tuple(events)) for command_id, events in found.items()}
 
@@ -110,4 +113,4 @@ class SqliteEventStore:
     def _open(self) -> Database:
         if self._read_only:
             return open_for_reading(self._path, LAYOUT, self._url)
-        return open_for_writing(self._path, LAYOUT, self._url, self._synchronous)
+        return open_for_writing(self._path, LAYOUT, self._url, self._synchronous, self._busy_timeout_s)

@@ -46,15 +46,22 @@ class SqliteViewStore:
     """Views in one file, written by one bus at a time.
 
     NORMAL does not wait for the disk at each commit: after a power failure the last rows are lost together with their
-    checkpoint, and projected again. `readers_max` bounds the connections (each with a thread) that read together.
+    checkpoint, and projected again. `busy_timeout_s` bounds the wait for other programs that lock the file, `readers_max`
+    the connections (each with a thread) that read at the same time.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, synchronous: Synchronous = "NORMAL", readers_max: int = 4
+        self,
+        path: str | os.PathLike[str],
+        *,
+        synchronous: Synchronous = "NORMAL",
+        busy_timeout_s: float = 5.0,
+        readers_max: int = 4,
     ) -> None:
         self._path = real_path(path)
         self._url = url_of(path)
         self._synchronous: Synchronous = synchronous
+        self._busy_timeout_s = busy_timeout_s
         self._readers_max = readers_max
         self._thread: OwnerThread[Database] | None = None
         self._tables: Tables = {}
@@ -68,7 +75,9 @@ class SqliteViewStore:
             raise StoreInUse(f"{self._url} is in use by another bus: close that one", store=self._url)
         thread = self._thread = OwnerThread[Database]("doubledecker-views", self._url)
         try:
-            database = await thread.start(partial(open_for_writing, self._path, LAYOUT, self._url, self._synchronous))
+            database = await thread.start(
+                partial(open_for_writing, self._path, LAYOUT, self._url, self._synchronous, self._busy_timeout_s)
+            )
         except BaseException:
             self._thread = None
             raise

@@ -1,0 +1,30 @@
+"""The stores in memory keep the laws of their ports, on both event loops."""
+
+import pytest
+
+from bus.core.stored import Appended, Stale
+from bus.memory import MemoryEventStore, MemoryViewStore
+from tests.contracts.entries import NOON, entry
+from tests.contracts.event_reading import EventReadingLaws
+from tests.contracts.event_store import EventStoreLaws, NewStore
+from tests.contracts.view_store import NewViewStore, ViewStoreLaws
+
+
+class TestMemoryEventStore(EventStoreLaws, EventReadingLaws):
+    @pytest.fixture
+    def new_store(self) -> NewStore:
+        return MemoryEventStore
+
+
+class TestMemoryViewStore(ViewStoreLaws):
+    @pytest.fixture
+    def new_store(self) -> NewViewStore:
+        return MemoryViewStore
+
+
+async def test_a_shared_store_serves_several_buses_at_a_time() -> None:
+    store = MemoryEventStore(shared=True)
+    async with store:
+        async with store:
+            await store.append([entry("a-1", 0, "c1")], NOON)
+        assert await store.append([entry("a-1", 0, "c2")], NOON) == Appended(1, {0: Stale(1)})
