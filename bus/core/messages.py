@@ -24,8 +24,12 @@ class Message(msgspec.Struct, frozen=True):
     """What all shapes share: a frozen msgspec struct, whose subclasses are frozen without saying so."""
 
 
-class Command(Message, tag=kebab, tag_field=TAG_FIELD):
-    """A wish, routed to one aggregate. Its wire name is `tag=`, by default the class name in kebab case."""
+class Command(Message, tag=kebab, tag_field=TAG_FIELD, omit_defaults=True):
+    """A wish, routed to one aggregate. Its wire name is `tag=`, by default the class name in kebab case.
+
+    Fields at their default are left out of its encoding, so that a command repeated after a release which added such a
+    field is still the same command.
+    """
 
 
 class Event(Message, tag=_unnamed, tag_field=TAG_FIELD):

@@ -1,43 +1,62 @@
-"""Ids: UUIDv7 texts in growing order, made without a system call each."""
+"""Ids: UUIDv7 texts in growing order, at the price of a text and without a system call each."""
 
 import os
 import random
 import time
+import weakref
 from collections.abc import Callable
+
+_SEQUENCE_MAX = 0xFFF
 
 
 class Uuid7Ids:
-    """RFC 9562 version 7: 48 bits of milliseconds, 12 of sequence, 62 random.
+    """RFC 9562 version 7: 48 bits of milliseconds, a sequence of 12, and 62 random bits drawn anew each millisecond.
 
-    The sequence starts at random in each millisecond and, when it is used up, borrows the next millisecond, so that
-    ids of one process always grow.
+    The sequence starts in each millisecond at a random place of its lower half; when it is used up, the next
+    millisecond is borrowed. So the ids of one process always grow, also when the clock does not.
     """
 
-    def __init__(self, milliseconds: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
-        self._milliseconds = milliseconds
-        self._random = random.Random(os.urandom(32)).getrandbits
-        self._process = os.getpid()
-        self._last = -1
+    def __init__(self, nanoseconds: Callable[[], int] = time.time_ns) -> None:
+        self._nanoseconds = nanoseconds
+        self._sequences = [f"{sequence:03x}" for sequence in range(_SEQUENCE_MAX + 1)]
+        self._millisecond = -1
         self._sequence = 0
-        self._prefix = ""
+        self._head = ""
+        self._tail = ""
+        self.reseed()
+        _ALL.add(self)
 
     def new(self) -> str:
-        now = self._milliseconds()
-        if now > self._last:
-            self._start(now)
-        elif self._sequence == 0xFFF:
-            self._start(self._last + 1)
+        millisecond = self._nanoseconds() // 1_000_000
+        if millisecond > self._millisecond:
+            self._start(millisecond)
+        elif self._sequence == _SEQUENCE_MAX:
+            self._start(self._millisecond + 1)
         else:
             self._sequence += 1
-        bits = self._random(62)
-        return f"{self._prefix}{self._sequence:03x}-{0x8000 | bits >> 48:04x}-{bits & 0xFFFFFFFFFFFF:012x}"
+        return f"{self._head}{self._sequences[self._sequence]}{self._tail}"
+
+    def reseed(self) -> None:
+        """Draws from new chance, from the next id on: for a forked child, which would repeat its parent's."""
+        self._random = random.Random(os.urandom(32)).getrandbits
+        self._sequence = _SEQUENCE_MAX
 
     def _start(self, millisecond: int) -> None:
-        if self._process != os.getpid():
-            # A forked child would repeat its parent's random numbers.
-            self._process = os.getpid()
-            self._random = random.Random(os.urandom(32)).getrandbits
-        self._last = millisecond
+        self._millisecond = millisecond
         self._sequence = self._random(11)
-        text = f"{millisecond & 0xFFFFFFFFFFFF:012x}"
-        self._prefix = f"{text[:8]}-{text[8:]}-7"
+        bits = self._random(62)
+        time_text = f"{millisecond & 0xFFFFFFFFFFFF:012x}"
+        self._head = f"{time_text[:8]}-{time_text[8:]}-7"
+        self._tail = f"-{0x8000 | bits >> 48:04x}-{bits & 0xFFFFFFFFFFFF:012x}"
+
+
+_ALL: "weakref.WeakSet[Uuid7Ids]" = weakref.WeakSet()
+
+
+def _reseed_all() -> None:
+    for ids in _ALL:
+        ids.reseed()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reseed_all)

@@ -8,9 +8,9 @@ import anyio
 from bus.core.errors import DeadlineExceeded, Overloaded
 from bus.ports import Clock
 from bus.runtime.reply import Reply, Signal
+from bus.write.answers import unknown
 from bus.write.directory import Actor
 from bus.write.envelope import Envelope, Outcome, Twin
-from bus.write.settling import unknown
 
 
 class Deadlines:
@@ -34,24 +34,25 @@ class Deadlines:
         self._mailbox_commands_max = mailbox_commands_max
         self._clock = clock
         self._signal = Signal(new_reply)
-        self._next = math.inf
+        self.next = math.inf
+        """The earliest deadline that is noted."""
         self.expired = 0
 
     def note(self, deadline: float) -> None:
         """Takes a new command's deadline into account."""
-        if deadline < self._next:
-            self._next = deadline
+        if deadline < self.next:
+            self.next = deadline
             self._signal.set()
 
     async def run(self) -> None:
         """Looks whenever the earliest deadline has come."""
         while True:
-            with anyio.CancelScope(deadline=self._next):
+            with anyio.CancelScope(deadline=self.next):
                 await self._signal.wait()
                 continue
             now = self._clock.monotonic()
-            if now >= self._next:
-                self._next = self.expire(now)
+            if now >= self.next:
+                self.next = self.expire(now)
 
     def expire(self, now: float) -> float:
         """Answers everybody whose deadline is not after `now`; returns the earliest of the others."""

@@ -1,22 +1,23 @@
 """Intake: turns a command into an envelope in the right mailbox, and keeps count of what is in flight."""
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from bus.core.annotations import tag_of
 from bus.core.application import Application
 from bus.core.decider import Decider
-from bus.core.errors import BusClosed, CommandFailed, CommandIdReused, Overloaded, UnknownCommand
+from bus.core.errors import BusClosed
 from bus.core.limits import Limits
 from bus.core.messages import Command
 from bus.core.names import id_fault
 from bus.ports import Clock, Ids, Telemetry
 from bus.runtime.reply import Reply
+from bus.write.answers import failed_before, overloaded, reused, unknown_command
+from bus.write.deadlines import Deadlines
 from bus.write.directory import Actor, Directory
 from bus.write.envelope import Envelope, Outcome, Twin
+from bus.write.fingerprint import fingerprint
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -37,7 +38,7 @@ class Intake:
         directory: Directory,
         *,
         wake: Callable[[Actor], None],
-        note_deadline: Callable[[float], None],
+        deadlines: Deadlines,
         new_reply: Callable[[], Reply],
         clock: Clock,
         ids: Ids,
@@ -51,7 +52,7 @@ class Intake:
         self._directory = directory
         self._actors = directory.actors
         self._wake = wake
-        self._note_deadline = note_deadline
+        self._deadlines = deadlines
         self._new_reply = new_reply
         self._monotonic = clock.monotonic
         self._new_id = ids.new
@@ -81,28 +82,26 @@ class Intake:
             raise BusClosed("the bus is closed: nothing was recorded. Send commands inside its `async with` block")
         route = self._routes.get(command.__class__)
         if route is None:
-            raise _unknown(command)
-        stream = self._stream(route, command)
+            raise unknown_command(command)
+        try:
+            aggregate_id = route.identify(command)
+            stream = route.prefix + aggregate_id
+        except Exception as error:
+            raise failed_before(command, None, f"finding its aggregate raised {error!r}") from error
         if self.in_flight >= self._bus_commands_max:
-            raise Overloaded(
-                f"{self.in_flight} commands are in flight, which is the most this bus allows: nothing was recorded. "
-                "Send fewer at a time, or raise Limits.bus_commands_max",
-                stream=stream,
-            )
+            raise overloaded(stream, self.in_flight)
+        actor = self._actors.get(stream) or self._new_actor(route, command, aggregate_id, stream)
         deadline = self._monotonic() + (self._send_timeout_s if timeout is None else timeout)
         reply = self._new_reply()
-        actor = self._actors.get(stream)
-        if actor is None:
-            actor = self._directory.actor(stream, route.decider)
-        envelope = Envelope(
-            command, actor, command_id or "", False, deadline, reply, self._context(), correlation_id, expected_version
-        )
-        if command_id is None:
-            envelope.command_id = self._new_id()
-        elif self._joined(envelope, command_id):
+        the_id = self._new_id() if command_id is None else command_id
+        envelope = Envelope(command, actor, the_id, False, deadline, reply, self._context(), correlation_id)
+        if expected_version is not None:
+            envelope.expected_version = expected_version
+        if command_id is not None and self._joined(envelope, command_id):
             return reply
         self.in_flight += 1
-        self._note_deadline(deadline)
+        if deadline < self._deadlines.next:
+            self._deadlines.note(deadline)
         mail = actor.mail
         if mail is None:
             actor.mail = [envelope]
@@ -111,25 +110,22 @@ class Intake:
             mail.append(envelope)
         return reply
 
-    def _stream(self, route: Route, command: Command) -> str:
-        try:
-            aggregate_id = route.identify(command)
-            stream = route.prefix + aggregate_id
-        except Exception as error:
-            raise _failed(command, None, f"finding its aggregate raised {error!r}") from error
-        if stream not in self._actors:
-            fault = id_fault(aggregate_id)
-            if fault is not None:
-                raise _failed(command, None, f"its aggregate's id is {fault}")
-        return stream
+    def _new_actor(self, route: Route, command: Command, aggregate_id: str, stream: str) -> Actor:
+        fault = id_fault(aggregate_id)
+        if fault is not None:
+            raise failed_before(command, None, f"its aggregate's id is {fault}")
+        return self._directory.actor(stream, route.decider)
 
     def _joined(self, envelope: Envelope, command_id: str) -> bool:
         """Registers a command id that the sender named; True where the command now waits for its twin in flight."""
         fault = id_fault(command_id)
         if fault is not None:
-            raise _failed(envelope.command, envelope.actor.stream, f"its command id is {fault}")
+            raise failed_before(envelope.command, envelope.actor.stream, f"its command id is {fault}")
         envelope.given = True
-        envelope.fingerprint = fingerprint(envelope.command, envelope.actor.stream)
+        try:
+            envelope.fingerprint = fingerprint(envelope.command)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise failed_before(envelope.command, envelope.actor.stream, f"it cannot be encoded: {error}") from error
         first = self._given.get(command_id)
         if first is None:
             self._given[command_id] = envelope
@@ -140,7 +136,7 @@ class Intake:
             first.twins = []
         first.twins.append(Twin(envelope.reply, envelope.deadline))
         self.in_flight += 1
-        self._note_deadline(envelope.deadline)
+        self._deadlines.note(envelope.deadline)
         return True
 
     def settle(self, envelope: Envelope, outcome: Outcome) -> None:
@@ -174,42 +170,3 @@ class Intake:
         """Forgets a command that nobody waits for any more and that was never decided."""
         assert not envelope.wanted()
         self.settle(envelope, BusClosed("nobody waited for this command"))
-
-
-def fingerprint(command: Command, stream: str | None = None) -> bytes:
-    """Eight bytes that tell commands apart: of type, fields and their values; not a secret and not a signature."""
-    try:
-        return hashlib.blake2b(_encode(command), digest_size=8).digest()
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise _failed(command, stream, f"it cannot be encoded: {error}") from error
-
-
-_encode = msgspec.json.Encoder().encode
-
-
-def reused(command_id: str, stream: str) -> CommandIdReused:
-    """The error for an id that belongs to another command."""
-    return CommandIdReused(
-        f"command id {command_id!r} belongs to another command, sent to {stream!r}: nothing was recorded. "
-        "Give every command an id of its own and repeat an id only with the very same command",
-        command_id=command_id,
-        stream=stream,
-    )
-
-
-def _unknown(command: object) -> UnknownCommand:
-    name = type(command).__qualname__
-    if not isinstance(command, Command):
-        hint = "it is no Command"
-    else:
-        hint = "no decider of the application takes it; add its decider to Application(deciders=[...])"
-    return UnknownCommand(f"cannot send {name}: {hint}. Nothing was recorded", command=name)
-
-
-def _failed(command: Command, stream: str | None, why: str) -> CommandFailed:
-    name = tag_of(type(command))
-    return CommandFailed(
-        f"command {name!r} failed: {why}. Nothing was recorded; this is a mistake in the code that made the command",
-        command=name,
-        stream=stream,
-    )

@@ -2,18 +2,19 @@
 
 from collections.abc import Callable
 
-from bus.core.errors import BusError, CommandFailed, ConflictExhausted, OutcomeUnknown, StoreUnavailable, Unreadable
+from bus.core.errors import BusError, CommandFailed, StoreUnavailable, Unreadable
 from bus.core.limits import Limits
 from bus.core.messages import Event, Receipt, Recorded
 from bus.core.names import id_of
 from bus.core.schema import Schema
 from bus.core.stored import AlreadyRecorded, Stale, Unstorable
 from bus.runtime.feed import Feed
+from bus.write.answers import exhausted, reused, unknown
 from bus.write.commit import Committed, Uncertain
 from bus.write.deciding import Staged, Turn
 from bus.write.directory import Actor
 from bus.write.envelope import Envelope, Outcome
-from bus.write.intake import fingerprint, reused
+from bus.write.fingerprint import fingerprint
 
 
 class Settling:
@@ -65,7 +66,7 @@ class Settling:
                 if envelope.actor not in broken:
                     envelope.attempts += 1
                 if envelope.attempts >= self._conflict_attempts_max:
-                    self._settle(envelope, _exhausted(envelope))
+                    self._settle(envelope, exhausted(envelope))
                 else:
                     again.setdefault(envelope.actor, []).append(envelope)
                 broken.add(envelope.actor)
@@ -173,22 +174,3 @@ def trace_id_of(traceparent: str | None) -> str | None:
         return None
     parts = traceparent.split("-")
     return parts[1] if len(parts) > 1 else None
-
-
-def unknown(envelope: Envelope, why: str) -> OutcomeUnknown:
-    """The error for a command that was staged and not answered by the store."""
-    return OutcomeUnknown(
-        f"command {envelope.command_id!r} to {envelope.actor.stream!r} was perhaps recorded ({why}). "
-        "Send it again with the same command id: that gives the first receipt if it was, and records it if not",
-        command_id=envelope.command_id,
-        stream=envelope.actor.stream,
-    )
-
-
-def _exhausted(envelope: Envelope) -> ConflictExhausted:
-    return ConflictExhausted(
-        f"other writers changed {envelope.actor.stream!r} before each of {envelope.attempts} attempts: nothing was "
-        "recorded. Send the command again, or let one process own the aggregate",
-        stream=envelope.actor.stream,
-        attempts=envelope.attempts,
-    )

@@ -15,6 +15,7 @@ from bus.runtime.dispatcher import Dispatcher
 from bus.runtime.feed import Feed
 from bus.runtime.reply import Reply
 from bus.runtime.supervisor import Supervisor, backoff_s
+from bus.write.answers import unknown
 from bus.write.commit import Committed, GroupCommit
 from bus.write.deadlines import Deadlines
 from bus.write.deciding import Deciding, Turn
@@ -22,7 +23,7 @@ from bus.write.directory import Actor, Directory
 from bus.write.envelope import Envelope
 from bus.write.intake import Intake
 from bus.write.recovery import Found, Recovery
-from bus.write.settling import Settling, unknown
+from bus.write.settling import Settling
 
 
 class WriteSide:
@@ -60,7 +61,7 @@ class WriteSide:
             application,
             self.directory,
             wake=self.dispatcher.wake,
-            note_deadline=self.deadlines.note,
+            deadlines=self.deadlines,
             new_reply=new_reply,
             clock=clock,
             ids=ids,
