@@ -1,0 +1,79 @@
+"""App: the commands by name, each imported only when it is asked for, and one place where errors become messages."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from typing import Final
+
+import cyclopts
+from rich.console import Console
+
+from adapters.cli.failures import Failure, Refused
+from bus import BusError, StoreUnavailable, Unusable
+
+COMMANDS: Final = {
+    "demo": ("adapters.demo:demo", "Play flight records through the bus and show what the read models make of them."),
+    "worker": (
+        "adapters.cli.worker:worker",
+        "Take commands as NDJSON on standard input, answer each on standard output.",
+    ),
+    "export": ("adapters.cli.export:export", "Write recorded events as NDJSON to standard output."),
+}
+"""Where each command is, and what it does; nothing is imported for `--help`."""
+
+_DEMO_NEEDS: Final = ("adapters.demo", "adapters.flights", "domain", "readmodels")
+
+
+def execute(arguments: Sequence[str], *, prepare: Callable[[], None] | None = None) -> int:
+    """Runs a command line; `prepare` is called when everything is imported, just before the command."""
+    errors = Console(stderr=True, soft_wrap=True)
+    try:
+        command, bound, _ = build().parse_args(list(arguments), exit_on_error=False, error_console=errors)
+    except cyclopts.CycloptsError:
+        return 2  # It is printed already.
+    if prepare is not None:
+        prepare()
+    try:
+        result = command(*bound.args, **bound.kwargs)
+    except (Failure, BusError) as error:
+        sys.stdout.flush()
+        print(f"doubledecker: {error}", file=sys.stderr)
+        return exit_code(error)
+    return result if isinstance(result, int) else 0
+
+
+def build() -> cyclopts.App:
+    """The commands; one whose module is not installed says so when it is called."""
+    app = cyclopts.App(
+        name="doubledecker",
+        help="A message bus for CQRS and event sourcing: one deck writes, one deck reads.",
+        version_flags=[],
+    )
+    for name, (path, summary) in COMMANDS.items():
+        if name == "demo" and not all(_is_installed(module) for module in _DEMO_NEEDS):
+            app.command(_demo_is_missing, name=name, help=summary)
+        elif _is_installed(path.partition(":")[0]):
+            app.command(path, name=name, help=summary)
+    return app
+
+
+def exit_code(error: Failure | BusError) -> int:
+    """2 for what could not be asked or opened, 1 for what failed on the way."""
+    if isinstance(error, Failure):
+        return error.exit_code
+    return 2 if isinstance(error, Unusable) and not isinstance(error, StoreUnavailable) else 1
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _demo_is_missing(*arguments: str) -> None:
+    del arguments
+    raise Refused(
+        "the demo is not part of the installed package: get the source tree and run `make demo` there; "
+        "here `worker --app MODULE:NAME` serves your own application"
+    )
