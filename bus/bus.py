@@ -1,10 +1,10 @@
 """Bus: what an application opens; it puts the two sides together and takes them apart in order."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar
 
 import anyio
 
@@ -61,6 +61,8 @@ class Bus:
         self._ids = ids or Uuid7Ids()
         self._telemetry = telemetry or NoTelemetry()
         self._open: OpenBus | None = None
+        self._submit: Callable[..., Reply] = _refuse
+        """The open bus's intake, at hand since `send` is the hottest call of all."""
 
     async def __aenter__(self) -> Self:
         if self._open is not None:
@@ -81,6 +83,7 @@ class Bus:
                 limits=self.limits,
             )
             await self._open.start()
+            self._submit = self._open.write.intake.submit
         except BaseException:
             self._open = None
             with anyio.CancelScope(shield=True):
@@ -96,11 +99,12 @@ class Bus:
             await opened.close()
         finally:
             self._open = None
+            self._submit = _refuse
             self.report = opened.report
 
     def _opened(self) -> OpenBus:
         if self._open is None:
-            raise BusClosed("the bus is not open: nothing was recorded. Use it inside `async with Bus(...) as bus`")
+            _refuse()
         return self._open
 
     async def send(
@@ -121,11 +125,10 @@ class Bus:
         Raises the aggregate's own `Rejected`, a subclass of `NotRecorded`, or `OutcomeUnknown`. A cancelled sender's
         command is dropped if it was not yet decided, else recorded.
         """
-        reply = self._opened().write.intake.submit(command, command_id, expected_version, timeout, correlation_id)
-        outcome: Receipt | BusError = await reply
-        if isinstance(outcome, BusError):
-            raise outcome
-        return outcome
+        outcome: Receipt | BusError = await self._submit(command, command_id, expected_version, timeout, correlation_id)
+        if isinstance(outcome, Receipt):
+            return outcome
+        raise outcome
 
     async def send_many(
         self,
@@ -145,7 +148,7 @@ class Bus:
         ids = [None] * len(commands) if command_ids is None else list(command_ids)
         if len(ids) != len(commands):
             raise ValueError(f"{len(commands)} commands need as many command ids, not {len(ids)}")
-        submit = self._opened().write.intake.submit
+        opened, submit = self._opened(), self._submit
         outcomes: list[Receipt | BusError] = []
         pending: deque[Reply] = deque()
         try:
@@ -159,7 +162,7 @@ class Bus:
                     except BusError as error:
                         # An answer that is known already takes its place in the line behind those still awaited.
                         if not isinstance(error, Overloaded) or not pending:
-                            known = self._opened().new_reply()
+                            known = opened.new_reply()
                             known.set_result(error)
                             pending.append(known)
                             break
@@ -254,6 +257,10 @@ class Bus:
     def statistics(self) -> Statistics:
         """The bus at this moment."""
         return self._opened().statistics()
+
+
+def _refuse(*_: object) -> NoReturn:
+    raise BusClosed("the bus is not open: nothing was recorded. Use it inside `async with Bus(...) as bus`")
 
 
 def _position(after: Receipt | int | None) -> int:

@@ -80,21 +80,23 @@ class MemoryEventStore(_Opened):
             places = streams.get(entry.stream)
             version = len(places) if places is not None else 0
             if (fault := entry_fault(entry)) is not None:
-                refused[index] = Unstorable(fault)
+                refusal: Refusal = Unstorable(fault)
             elif entry.command_id in commands:
-                refused[index] = self._already_recorded(entry.command_id)
+                refusal = self._already_recorded(entry.command_id)
             elif version != entry.expected_version or entry.stream in broken:
-                refused[index] = Stale(version)
-            elif entry.events:
-                if places is None:
-                    places = streams[entry.stream] = []
-                commands[entry.command_id] = len(log)
-                for event in entry.events:
-                    version += 1
-                    places.append(len(log))
-                    log.append((entry, event, version, recorded_at))
-            if index in refused:
-                broken.add(entry.stream)
+                refusal = Stale(version)
+            else:
+                if entry.events:
+                    if places is None:
+                        places = streams[entry.stream] = []
+                    commands[entry.command_id] = len(log)
+                    for event in entry.events:
+                        version += 1
+                        places.append(len(log))
+                        log.append((entry, event, version, recorded_at))
+                continue
+            refused[index] = refusal
+            broken.add(entry.stream)
         return Appended(position_before, refused)
 
     async def head(self) -> int:

@@ -67,7 +67,7 @@ A_co = TypeVar("A_co", covariant=True)
 S_co = TypeVar("S_co", bound=State, covariant=True)
 
 
-class Recorded(msgspec.Struct, Generic[E_co], frozen=True, kw_only=True):
+class Recorded(msgspec.Struct, Generic[E_co], frozen=True, kw_only=True, gc=False):
     """An event with its place in the store."""
 
     event: E_co
@@ -90,7 +90,7 @@ class Recorded(msgspec.Struct, Generic[E_co], frozen=True, kw_only=True):
     """The sender's W3C trace context."""
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """Proof that a command was carried out: its events, if any, are durable."""
 
     command_id: str

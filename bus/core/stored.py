@@ -117,11 +117,19 @@ class ViewChanges(msgspec.Struct, frozen=True):
 
 def entry_fault(entry: Append) -> str | None:
     """Why no store can hold this entry's texts, or None when it can."""
+    together = entry.stream + entry.command_id
+    for event in entry.events:
+        together += event.name
+    if entry.correlation_id is not None or entry.causation_id is not None or entry.traceparent is not None:
+        together += f"{entry.correlation_id}{entry.causation_id}{entry.traceparent}"
+    # One look at all of them settles nearly every entry.
+    if together.isascii() and "\0" not in together:
+        return None
     for text in (entry.stream, entry.command_id, entry.correlation_id, entry.causation_id, entry.traceparent):
-        if text is not None and ("\0" in text or not text.isascii()) and (fault := text_fault(text)) is not None:
+        if text is not None and (fault := text_fault(text)) is not None:
             return fault
     for event in entry.events:
-        if ("\0" in event.name or not event.name.isascii()) and (fault := text_fault(event.name)) is not None:
+        if (fault := text_fault(event.name)) is not None:
             return fault
     return None
 

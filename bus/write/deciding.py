@@ -63,8 +63,8 @@ class Deciding:
         limits: Limits,
     ) -> None:
         by_type = application.schema.by_type
-        self._codecs: Mapping[str, Mapping[type[Event], EventCodec]] = {
-            decider.category: {event: by_type[event] for event in decider.events} for decider in application.deciders
+        self._codecs: Mapping[Decider[Any, Any, Any], Mapping[type[Event], EventCodec]] = {
+            decider: {event: by_type[event] for event in decider.events} for decider in application.deciders
         }
         self._confirm = confirm
         self._settle = settle
@@ -154,12 +154,12 @@ class Deciding:
         self, turn: Turn, decider: Decider[Any, Any, Any], state: Any, decided: Any
     ) -> tuple[State, tuple[Event, ...], tuple[NewEvent, ...]]:
         """The state after events that have been through their stored form, and both forms of them."""
-        codecs = self._codecs[decider.category]
+        codecs = self._codecs[decider]
         evolve = decider.evolve
-        events: list[Event] = []
-        new: list[NewEvent] = []
+        events: tuple[Event, ...] = ()
+        new: tuple[NewEvent, ...] = ()
         for event in decided:
-            if len(events) == self._events_max:
+            if len(new) == self._events_max:
                 raise ValueError(f"decide returned more than Limits.command_events_max ({self._events_max}) events")
             codec = codecs.get(event.__class__)
             if codec is None:
@@ -170,17 +170,16 @@ class Deciding:
                 raise ValueError(f"{event!r} would be read back from the store as {read!r}")
             size = len(payload)
             if size > self._event_bytes_max:
-                raise ValueError(
-                    f"event {codec.name!r} takes {size} bytes, more than Limits.event_bytes_max "
-                    f"({self._event_bytes_max})"
-                )
+                raise ValueError(f"event {codec.name!r} takes {size} bytes, more than Limits.event_bytes_max")
             turn.payload_bytes += size
-            state = evolve(state, read)
-            if not isinstance(state, State):
-                raise TypeError(f"evolve returned {state!r} for {event!r}, which is no State")
-            events.append(read)
-            new.append(NewEvent(codec.name, payload))
-        return state, tuple(events), tuple(new)
+            after = evolve(state, read)
+            if after.__class__ is not state.__class__ and not isinstance(after, State):
+                raise TypeError(f"evolve returned {after!r} for {event!r}, which is no State")
+            state = after
+            # One event is the rule; tuples grow more cheaply than lists are made into tuples.
+            events += (read,)
+            new += (NewEvent(codec.name, payload),)
+        return state, events, new
 
     def _conclude(self, turn: Turn, envelope: Envelope, outcome: BusError | None, version: int) -> None:
         """Stages a decision that records nothing.
