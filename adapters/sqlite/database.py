@@ -59,9 +59,14 @@ class Database:
                 self.lock.release(force=True)
 
 
-def uri_of(path: Path, mode: Literal["ro", "rw", "rwc"]) -> str:
-    """A URI, so that no character of the path means anything to SQLite."""
-    return f"{path.as_uri()}?mode={mode}"
+def reading_uri(path: Path) -> str:
+    """A URI to read the file by; as one, so that no character of the path means anything to SQLite.
+
+    Even readers of a log keep a small file beside the database. Where that cannot be made, and no log is left by a
+    writer, the database is read as one that nobody changes.
+    """
+    frozen = not os.access(path.parent, os.W_OK) and not Path(f"{path}-wal").exists()
+    return f"{path.as_uri()}?mode=ro{'&immutable=1' if frozen else ''}"
 
 
 def open_for_reading(path: Path, layout: Layout, url: str) -> Database:
@@ -69,7 +74,7 @@ def open_for_reading(path: Path, layout: Layout, url: str) -> Database:
     if not _recognise(path, layout, url):
         raise StoreNotReadable(f"{url} does not exist or is empty: nothing was ever recorded there", store=url)
     try:
-        connection = sqlite3.connect(uri_of(path, "ro"), uri=True, isolation_level=None)
+        connection = sqlite3.connect(reading_uri(path), uri=True, isolation_level=None)
     except sqlite3.Error as error:
         raise StoreNotReadable(f"{url} cannot be opened: {error}", store=url) from error
     try:
@@ -90,7 +95,7 @@ def open_for_writing(
     lock = _lock(path, url)
     try:
         connection = sqlite3.connect(
-            uri_of(path, "rwc"), uri=True, isolation_level=None, timeout=busy_timeout_s, cached_statements=512
+            f"{path.as_uri()}?mode=rwc", uri=True, isolation_level=None, timeout=busy_timeout_s, cached_statements=512
         )
         try:
             _make_ready(connection, layout, url, synchronous)
@@ -144,16 +149,19 @@ def _lock(path: Path, url: str) -> FileLock:
     try:
         lock.acquire()
     except Timeout as error:
+        if not Path(lock.lock_file).exists():
+            raise _unlockable(path, url, "its lock file cannot be made") from error
         raise StoreInUse(
             f"{url} is in use by another bus, in this process or another: close that one, or open it read-only",
             store=url,
         ) from error
     except OSError as error:
-        raise StoreReadOnly(
-            f"{url} cannot be locked ({error.strerror}): its directory {os.fspath(path.parent)} must be writable",
-            store=url,
-        ) from error
+        raise _unlockable(path, url, str(error.strerror)) from error
     return lock
+
+
+def _unlockable(path: Path, url: str, why: str) -> StoreReadOnly:
+    return StoreReadOnly(f"{url} cannot be locked ({why}): its directory {path.parent} must be writable", store=url)
 
 
 def _make_ready(connection: sqlite3.Connection, layout: Layout, url: str, synchronous: Synchronous) -> None:

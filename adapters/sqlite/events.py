@@ -10,7 +10,7 @@ from typing import Any, Self
 import msgspec
 
 from adapters.sqlite.append import Appender, texts
-from adapters.sqlite.database import Database, Synchronous, open_for_reading, open_for_writing, uri_of
+from adapters.sqlite.database import Database, Synchronous, open_for_reading, open_for_writing, reading_uri
 from adapters.sqlite.event_schema import COMMANDS, HEAD, LAYOUT, PAGE, STREAM_PAGES, stored_events
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers
@@ -68,7 +68,7 @@ class SqliteEventStore:
             raise
         self._identity = database.identity
         self._appender = Appender(database.connection, self._url, self._heads_max)
-        self._readers = Readers(uri_of(self._path, "ro"), self._url, self._readers_max)
+        self._readers = Readers(reading_uri(self._path), self._url, self._readers_max)
         return self
 
     async def __aexit__(

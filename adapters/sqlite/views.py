@@ -11,7 +11,7 @@ from typing import Any, Self
 import aiosqlite
 import msgspec
 
-from adapters.sqlite.database import Database, Synchronous, open_for_writing, uri_of
+from adapters.sqlite.database import Database, Synchronous, open_for_writing, reading_uri
 from adapters.sqlite.errors import DATA_ERRORS
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers, rows
@@ -46,8 +46,8 @@ class SqliteViewStore:
     """Views in one file, written by one bus at a time.
 
     NORMAL does not wait for the disk at each commit: after a power failure the last rows are lost together with their
-    checkpoint, and projected again. `busy_timeout_s` bounds the wait for other programs that lock the file, `readers_max`
-    the connections (each with a thread) that read at the same time.
+    checkpoint, and projected again. `busy_timeout_s` bounds the wait for other programs that lock the file,
+    `readers_max` the connections (each with a thread) that read at the same time.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class SqliteViewStore:
             self._thread = None
             raise
         self._connection = database.connection
-        self._readers = Readers(uri_of(self._path, "ro"), self._url, self._readers_max)
+        self._readers = Readers(reading_uri(self._path), self._url, self._readers_max)
         return self
 
     async def __aexit__(
