@@ -54,7 +54,7 @@ def memory(settings: Settings) -> Iterator[Line]:
 def sqlite(settings: Settings) -> Iterator[Line]:
     """Against raw `executemany` of the same rows, as many in each transaction as there are senders."""
     for clients in [settings.clients] if settings.clients else SQLITE_TARGETS:
-        count = settings.commands or 40_000 + 50 * clients
+        count = settings.commands or 100_000
         rows = rows_of(openings() + deposits(count))
         value, limit = in_turns(
             settings.turns, on_disk(deposits(count), clients), functools.partial(raw_rate, rows, clients)
@@ -119,7 +119,7 @@ async def _latencies(count: int, turns: int) -> tuple[list[float], list[float]]:
 def raw(settings: Settings) -> Iterator[Line]:
     """What SQLite itself can do, by rows a transaction."""
     for rows_per_transaction in [settings.clients] if settings.clients else (1, 64, 1_024):
-        count = settings.commands or (40_000 + 50 * rows_per_transaction if rows_per_transaction > 1 else 4_000)
+        count = settings.commands or (100_000 if rows_per_transaction > 1 else 4_000)
         rows = rows_of(openings() + deposits(count))
         (value,) = in_turns(settings.turns, functools.partial(raw_rate, rows, rows_per_transaction))
         yield line("limit.sqlite", value, "rows/s", commands=count, rows_per_transaction=rows_per_transaction)

@@ -5,6 +5,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from bench.measure import Line, Settings, folder, line, note
 
@@ -29,7 +30,7 @@ def flights(settings: Settings) -> Iterator[Line]:
 
 def _played() -> dict[str, str | int | float]:
     with folder() as path:
-        command = [sys.executable, "-m", "adapters.cli", "demo", "--json"]
+        command = [str(Path(sys.executable).with_name("doubledecker")), "demo", "--json"]
         stores = ["--store", f"sqlite:///{path / 'flights.db'}", "--views", f"sqlite:///{path / 'views.db'}"]
         done = subprocess.run([*command, *stores], check=True, capture_output=True, text=True)
     summary: dict[str, str | int | float] = json.loads(done.stdout)
