@@ -2,8 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import aiosqlite
@@ -66,7 +67,7 @@ class Readers:
     async def _connect(self) -> aiosqlite.Connection:
         if self._closed:
             raise StoreUnavailable(f"{self._url} is closed", store=self._url)
-        connection = aiosqlite.connect(self._uri, uri=True, isolation_level=None)
+        connection = _Reader(partial(sqlite3.connect, self._uri, uri=True, isolation_level=None), self._stopping)
         await connection
         self._open.add(connection)
         try:
@@ -77,14 +78,26 @@ class Readers:
         return connection
 
     def _discard(self, connection: aiosqlite.Connection) -> None:
-        if connection not in self._open:
-            return
-        self._open.remove(connection)
-        untyped: Any = connection
-        stopped: asyncio.Future[Any] | None = untyped.stop()
-        if stopped is not None:
-            self._stopping.add(stopped)
-            stopped.add_done_callback(self._stopping.discard)
+        self._open.discard(connection)
+        connection.stop()  # pyright: ignore[reportUnknownMemberType]
+
+
+class _Reader(aiosqlite.Connection):
+    """A connection whose end can be waited for, also where aiosqlite ends it because opening failed."""
+
+    def __init__(self, connector: Callable[[], sqlite3.Connection], stopping: set["asyncio.Future[Any]"]) -> None:
+        super().__init__(connector, iter_chunk_size=64)
+        self._stopped_by: asyncio.Future[Any] | None = None
+        self._all_stopping = stopping
+
+    def stop(self) -> "asyncio.Future[Any] | None":
+        # The thread answers the first request only.
+        if self._stopped_by is None:
+            self._stopped_by = super().stop()  # pyright: ignore[reportUnknownMemberType]
+            if self._stopped_by is not None:
+                self._all_stopping.add(self._stopped_by)
+                self._stopped_by.add_done_callback(self._all_stopping.discard)
+        return self._stopped_by
 
 
 async def rows(connection: aiosqlite.Connection, query: str, parameters: Iterable[Any] = ()) -> list[Any]:

@@ -1,0 +1,42 @@
+"""What tests look at in database files, past the stores."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def raw(path: Path) -> Iterator[sqlite3.Connection]:
+    """The file as any other program opens it."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def fetch(path: Path, query: str, *parameters: object) -> list[Any]:
+    """All rows of a query, by a connection of its own."""
+    with raw(path) as connection:
+        return connection.execute(query, parameters).fetchall()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+class FailingConnection(sqlite3.Connection):
+    """A connection of which one statement fails with one of SQLite's codes."""
+
+    fails: str = ""
+    code: int = 0
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        if self.fails and sql.startswith(self.fails):
+            error = sqlite3.OperationalError(f"{self.fails} failed")
+            error.sqlite_errorcode = self.code
+            raise error
+        return super().execute(sql, parameters)
