@@ -1,7 +1,7 @@
 """Bus: what an application opens; it puts the two sides together and takes them apart in order."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
@@ -19,6 +19,7 @@ from bus.core.statistics import ShutdownReport, Statistics
 from bus.memory import MemoryEventStore, MemoryViewStore
 from bus.opened import OpenBus
 from bus.ports import Clock, EventStore, Ids, Telemetry, ViewStore
+from bus.read.progress import wait_for_all
 from bus.runtime.clock import LoopClock
 from bus.runtime.ids import Uuid7Ids
 from bus.runtime.reply import Reply
@@ -178,14 +179,15 @@ class Bus:
         """The answer of the query's handler, read from one snapshot of the views.
 
         With `after`, a receipt or a position, the views that the handler reads hold at least the events up to there.
-        Raises a subclass of `QueryError`, or of `NotProjected` where `after` is out of reach.
+        Raises a subclass of `QueryError`, or of `NotProjected` where `after` is out of reach, or `StoreUnavailable`.
         """
         return await self._opened().read.queries.ask(query, _position(after), timeout)
 
-    def watch(self, query: Query[R]) -> AsyncIterator[Answer[R]]:
+    def watch(self, query: Query[R]) -> AsyncGenerator[Answer[R]]:
         """The answer now, and again each time that a change of the views it was read from changed it.
 
-        Changes in quick succession give one answer, at most one in `limits.watch_interval_s`.
+        Changes in quick succession give one answer, at most one in `limits.watch_interval_s`. Raises what `query`
+        raises, and `ProjectionStopped` once a projection that the answer was read from has stopped.
         """
         return self._opened().read.watch(query)
 
@@ -205,8 +207,7 @@ class Bus:
         if unknown:
             raise DefinitionError(f"the application has no projection {', '.join(unknown)}")
         deadline = opened.clock.monotonic() + (self.limits.wait_timeout_s if timeout is None else timeout)
-        for name in names:
-            await opened.read.progress[name].wait(_position(receipt), deadline)
+        await wait_for_all([opened.read.progress[name] for name in names], _position(receipt), deadline)
 
     async def wait_settled(
         self,
@@ -237,12 +238,15 @@ class Bus:
         state: Any = found.state
         return Loaded(state, found.version)
 
-    async def events(self, stream: str | None = None, after: int = 0) -> AsyncIterator[Recorded[Event]]:
+    async def events(self, stream: str | None = None, after: int = 0) -> AsyncGenerator[Recorded[Event]]:
         """The recorded events that follow position `after`, in order; of one stream, those that follow that version.
 
-        Ends at the end of the store. Raises `Unreadable` at an event that this application does not know.
+        Ends at the end of the store. Raises `Unreadable` at an event that this application does not know, and
+        `BusClosed` where the bus is closed before that end.
         """
         opened = self._opened()
+        if after < 0:
+            raise ValueError(f"after must not be negative, but is {after}")
         while True:
             if stream is None:
                 page = await self._event_store.page(after, self.limits.page_events_max)
@@ -251,8 +255,10 @@ class Bus:
             for stored in page:
                 yield self.application.schema.recorded(stored)
                 after = stored.position if stream is None else stored.version
-            if len(page) < self.limits.page_events_max or self._open is not opened:
+            if len(page) < self.limits.page_events_max:
                 return
+            if self._open is not opened:
+                raise BusClosed(f"the bus was closed while its events were read; they go on after {after}")
 
     def statistics(self) -> Statistics:
         """The bus at this moment."""

@@ -5,9 +5,11 @@ from contextlib import AsyncExitStack
 import anyio
 
 from bus.core.application import Application
+from bus.core.errors import ProjectionStopped
 from bus.core.limits import Limits
 from bus.core.statistics import ProjectionStatistics, ShutdownReport, Statistics
 from bus.ports import Clock, EventStore, Ids, Telemetry, ViewStore
+from bus.read.progress import wait_for_all
 from bus.read.projector import Projector
 from bus.read.side import ReadSide
 from bus.runtime.feed import Feed
@@ -75,8 +77,16 @@ class OpenBus:
     async def close(self) -> None:
         """Finishes what is in flight, up to a deadline; answers and reports what it could not finish."""
         self.write.intake.is_open = False
-        with anyio.move_on_after(self._limits.shutdown_timeout_s, shield=True):
-            await self.settle(stopped_too=True)
+        try:
+            with anyio.move_on_after(self._limits.shutdown_timeout_s, shield=True):
+                await self.settle(stopped_too=True)
+        except Exception as error:
+            # A store that fails now keeps nothing from being taken apart.
+            log.warning("bus closes unsettled", error=repr(error))
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
         self._tasks.cancel_scope.cancel()
         try:
             # An exception of the body is not handed to the group, which would wrap it in one of its own.
@@ -86,6 +96,7 @@ class OpenBus:
             self.report = ShutdownReport(
                 commands=self.write.abandon(), projections={name: count for name, count in behind.items() if count}
             )
+            self.read.close()
             if not self.report.is_clean:
                 log.warning(
                     "bus closed with work left", commands=self.report.commands, projections=self.report.projections
@@ -99,13 +110,20 @@ class OpenBus:
         Raises `ProjectionStopped`.
         """
         while True:
+            if not stopped_too:
+                for progress in self.read.progress.values():
+                    progress.check(self.feed.head)
             await self.write.intake.wait_idle()
             if self._event_store.shared:
                 self.feed.advance(await self._event_store.head())
             head = self.feed.head
-            for progress in self.read.progress.values():
-                if not (stopped_too and progress.stopped is not None):
-                    await progress.wait(head)
+            waiting = [one for one in self.read.progress.values() if not (stopped_too and one.stopped is not None)]
+            try:
+                await wait_for_all(waiting, head)
+            except ProjectionStopped:
+                if not stopped_too:
+                    raise
+                continue
             if not self.write.busy and self.feed.head == head:
                 return
 

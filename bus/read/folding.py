@@ -10,7 +10,7 @@ from bus.core.limits import Limits
 from bus.core.messages import REMOVED, Event, Recorded, Removed, View
 from bus.core.names import id_fault
 from bus.core.projection import Projection
-from bus.core.stored import StoredView
+from bus.core.stored import StoredView, view_fault
 
 
 class Poisoned(Exception):
@@ -60,7 +60,7 @@ class Folding:
                 keys = key_of(recorded)
                 if isinstance(keys, str):
                     keys = (keys,)
-                if keys:
+                if keys != ():
                     self._check(keys)
                     found.append(Touch(recorded, keys))
             except Exception as error:
@@ -131,9 +131,14 @@ class Folding:
                 continue
             try:
                 payload = self._encode(view)
-                if self._decode(payload) != view:
+                # From here on the projection is given what a restart would give it.
+                views[key] = self._decode(payload)
+                if views[key] != view:
                     raise ValueError(f"{view!r} would be read back differently")
-                put.append(StoredView(key, payload, self._projection.index_values(view)))
+                stored = StoredView(key, payload, self._projection.index_values(view))
+                if (fault := view_fault(stored)) is not None:
+                    raise ValueError(f"{view!r} cannot be kept: an index is {fault}")
+                put.append(stored)
             except Exception as error:
                 raise Poisoned(touched_at[key], error) from error
         return Folded(views, tuple(put), tuple(removed))

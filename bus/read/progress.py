@@ -1,7 +1,7 @@
 """Progress: how far one projection has come, and who waits for it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -11,7 +11,10 @@ from bus.core.projection import Projection
 from bus.runtime.reply import Reply
 
 ChangeListener = Callable[[str, frozenset[str]], None]
-"""Called with a projection's name and the keys of the views that a commit changed."""
+"""Called with a projection's name and the keys of the views that a commit changed; with none when it stopped."""
+
+Waiter = tuple[int, Reply]
+"""A position, and the reply of who waits for it."""
 
 
 class Progress:
@@ -20,7 +23,7 @@ class Progress:
     def __init__(self, projection: Projection[Any, Any], new_reply: Callable[[], Reply]) -> None:
         self.name = projection.name
         self._new_reply = new_reply
-        self._waiters: list[tuple[int, Reply]] = []
+        self._waiters: list[Waiter] = []
         self._listeners: list[ChangeListener] = []
         self.position = 0
         """Views and checkpoint are committed up to here."""
@@ -33,7 +36,7 @@ class Progress:
         """Makes a commit known."""
         self.position = position
         if self._waiters:
-            waiting: list[tuple[int, Reply]] = []
+            waiting: list[Waiter] = []
             for wanted, reply in self._waiters:
                 if wanted > position:
                     waiting.append((wanted, reply))
@@ -52,28 +55,23 @@ class Progress:
         for _, reply in waiters:
             if not reply.done():
                 reply.set_result(None)
+        for listener in list(self._listeners):
+            listener(self.name, frozenset())
+
+    def check(self, position: int) -> None:
+        """Raises `ProjectionStopped` where `position` will never be committed."""
+        if self.stopped is not None and self.position < position:
+            raise ProjectionStopped(
+                f"projection {self.name!r} stopped at position {self.stopped_at}: {self.stopped}. What was sent is "
+                f"recorded, but nothing after position {self.position} is in its views; mend the cause and restart",
+                projection=self.name,
+                position=position,
+                reason=self.stopped,
+            )
 
     async def wait(self, position: int, deadline: float = math.inf) -> None:
         """Returns when `position` is committed; raises `ProjectionStopped` or `ProjectionTimeout`."""
-        while self.position < position:
-            if self.stopped is not None:
-                raise ProjectionStopped(
-                    f"projection {self.name!r} stopped at position {self.stopped_at}: {self.stopped}. What was sent is "
-                    f"recorded, but nothing after position {self.position} is in its views; mend the cause and restart",
-                    projection=self.name,
-                    position=position,
-                    reason=self.stopped,
-                )
-            entry = (position, self._new_reply())
-            self._waiters.append(entry)
-            with anyio.CancelScope(deadline=deadline) as scope:
-                try:
-                    await entry[1]
-                finally:
-                    if entry in self._waiters:
-                        self._waiters.remove(entry)
-            if scope.cancelled_caught and self.position < position:
-                raise self.late(position)
+        await wait_for_all([self], position, deadline)
 
     def late(self, position: int) -> ProjectionTimeout:
         """The error for who waited for `position` in vain."""
@@ -85,8 +83,47 @@ class Progress:
             at=self.position,
         )
 
+    def add_waiter(self, position: int) -> Waiter:
+        """A reply that is set when `position` is committed or the projection stops."""
+        return self.share_waiter((position, self._new_reply()))
+
+    def share_waiter(self, waiter: Waiter) -> Waiter:
+        """Sets this reply too, which may wait for other projections as well."""
+        self._waiters.append(waiter)
+        return waiter
+
+    def remove_waiter(self, waiter: Waiter) -> None:
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+
     def listen(self, listener: ChangeListener) -> None:
         self._listeners.append(listener)
 
     def unlisten(self, listener: ChangeListener) -> None:
         self._listeners.remove(listener)
+
+
+async def wait_for_all(progresses: Sequence[Progress], position: int, deadline: float = math.inf) -> None:
+    """Returns when all have committed `position`; raises as soon as one of them never will.
+
+    That is `ProjectionStopped`, or `ProjectionTimeout` at the deadline.
+    """
+    while behind := [one for one in progresses if one.position < position]:
+        for one in behind:
+            one.check(position)
+        # One reply for all: whoever comes first, or stops first, wakes the waiter, who looks at all of them again.
+        waiter = behind[0].add_waiter(position)
+        for one in behind[1:]:
+            one.share_waiter(waiter)
+        with anyio.CancelScope(deadline=deadline) as scope:
+            try:
+                await waiter[1]
+            finally:
+                for one in behind:
+                    one.remove_waiter(waiter)
+        if scope.cancelled_caught:
+            for one in behind:
+                one.check(position)
+            for one in behind:
+                if one.position < position:
+                    raise one.late(position)

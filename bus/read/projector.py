@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 
 import anyio
+import anyio.lowlevel
+import msgspec
 
 from bus.core.application import Application
 from bus.core.errors import StoreUnavailable
@@ -19,6 +21,14 @@ from bus.runtime.feed import Feed
 from bus.runtime.log import log
 from bus.runtime.reply import Reply
 from bus.runtime.supervisor import backoff_s
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """A commit under way."""
+
+    batch: Slice
+    changed: frozenset[str]
+    """Keys of the views that it changes."""
 
 
 class Projector:
@@ -42,8 +52,6 @@ class Projector:
         self.table = table_of(projection)
         self.progress = Progress(projection, new_reply)
         self.progress.position = checkpoint.position
-        self.attempts = 0
-        """Failed attempts at the next batch so far."""
         self.last_error: str | None = None
         self.batches = 0
         self.events = 0
@@ -55,12 +63,16 @@ class Projector:
         self._telemetry = telemetry
         self._limits = limits
         self._folding = Folding(projection, limits)
+        self._poisonings = 0
+        """How often the projection raised at the next event."""
+        self._outages = 0
+        """How often a store failed since something was committed."""
         self._batch: Slice | None = None
         """What is being projected."""
         self._until: int | None = None
         """Position of the last event before one that failed: so far the batch is sound and committed first."""
-        self._uncertain: Checkpoint | None = None
-        """A checkpoint whose commit failed in a way that leaves open whether it happened."""
+        self._uncertain: Attempt | None = None
+        """What failed to be committed in a way that leaves open whether it happened."""
         self._subscription = Subscription(
             checkpoint,
             projection.events,
@@ -87,6 +99,11 @@ class Projector:
             except Exception as error:
                 await self._unavailable(error)
 
+    @property
+    def attempts(self) -> int:
+        """Failed attempts at the next batch so far."""
+        return self._poisonings + self._outages
+
     async def _project_next(self) -> None:
         batch = await self._subscription.next()
         started = self._clock.monotonic()
@@ -98,8 +115,10 @@ class Projector:
             return
         self._batch = batch
         folded = await self._fold(batch)
-        await self._commit(batch, folded)
-        self._telemetry.projected(self.projection.name, batch.read, self._clock.monotonic() - started)
+        if await self._commit(batch, folded):
+            self._telemetry.projected(self.projection.name, batch.read, self._clock.monotonic() - started)
+        # Stores that answer at once must not keep the event loop from everybody else while much is to be read.
+        await anyio.lowlevel.checkpoint()
 
     async def _fold(self, batch: Slice) -> Folded:
         touches = self._folding.touches(batch.events)
@@ -108,44 +127,50 @@ class Projector:
             self._folding.remember(missing, await self._view_store.load(self.table, missing))
         return self._folding.fold(touches)
 
-    async def _commit(self, batch: Slice, folded: Folded) -> None:
+    async def _commit(self, batch: Slice, folded: Folded) -> bool:
         changes = ViewChanges(self._checkpoint, batch.last, folded.put, folded.removed)
-        self._uncertain = batch.last
+        attempt = self._uncertain = Attempt(batch, frozenset(folded.views))
         try:
             owned = await self._view_store.commit(self.table, changes)
         except StoreUnavailable:
             # This one is certain: nothing was written.
             self._uncertain = None
             raise
-        if not owned:
+        except ValueError as error:
+            # So is this one, but what the store cannot hold it never will. Which event made it is found by halves.
+            self._uncertain = None
+            if not batch.events:
+                raise
+            raise Poisoned(batch.events[len(batch.events) // 2].position, error) from error
+        if owned:
+            self._folding.commit(folded)
+            self._advance(attempt)
+        else:
             self._lose_ownership()
-            return
-        self._folding.commit(folded)
-        self._advance(batch.last, frozenset(folded.views))
-        self.batches += 1
-        self.events += batch.read
-        self.recorded_at = batch.recorded_at or self.recorded_at
+        return owned
 
-    async def _make_certain(self, attempted: Checkpoint) -> None:
+    async def _make_certain(self, attempt: Attempt) -> None:
         """After a commit that failed: looks which checkpoint the store has, before anything is written again."""
         found = (await self._view_store.prepare([self.table]))[self.table]
-        if found == attempted:
-            # It happened after all; which keys it changed is forgotten, so listeners are told of all that might be.
-            touched = self._folding.touches(self._batch.events) if self._batch is not None else []
-            self._advance(found, frozenset(key for touch in touched for key in touch.keys))
+        if found == attempt.batch.last:
+            self._advance(attempt)
         elif found == self._checkpoint:
             self._uncertain = None
         else:
             self._lose_ownership()
 
-    def _advance(self, checkpoint: Checkpoint, changed: frozenset[str]) -> None:
-        self._checkpoint = checkpoint
+    def _advance(self, attempt: Attempt) -> None:
+        batch = attempt.batch
+        self.batches += 1
+        self.events += batch.read
+        self.recorded_at = batch.recorded_at or self.recorded_at
+        self._checkpoint = batch.last
         self._uncertain = None
         self._until = None
-        self.attempts = 0
+        self._poisonings = self._outages = 0
         self.last_error = None
-        self._subscription.accept(checkpoint)
-        self.progress.advance(checkpoint.position, changed)
+        self._subscription.accept(batch.last)
+        self.progress.advance(batch.last.position, attempt.changed)
 
     def _lose_ownership(self) -> None:
         self._stop(
@@ -161,37 +186,37 @@ class Projector:
             self._until = sound[-1]
             return
         self._until = None
-        self.attempts += 1
+        self._poisonings += 1
         self.last_error = str(poison)
-        if self.attempts >= self._limits.projection_attempts_max:
+        if self._poisonings >= self._limits.projection_attempts_max:
             self._stop(poison.position, str(poison))
             return
         log.warning(
             "projection failed and is retried",
             projection=self.projection.name,
             position=poison.position,
-            attempt=self.attempts,
+            attempt=self._poisonings,
             error=str(poison),
         )
-        await self._pause()
+        await self._pause(self._poisonings)
 
     async def _unavailable(self, error: Exception) -> None:
         """A store failed, not the projection: it is tried again for as long as the bus is open."""
-        self.attempts += 1
+        self._outages += 1
         self.last_error = repr(error)
         self._folding.forget()
         log.warning(
             "projection waits for its store",
             projection=self.projection.name,
             position=self._checkpoint.position,
-            attempt=self.attempts,
+            attempt=self._outages,
             error=repr(error),
         )
-        await self._pause()
+        await self._pause(self._outages)
 
-    async def _pause(self) -> None:
+    async def _pause(self, attempt: int) -> None:
         limits = self._limits
-        await anyio.sleep(backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, self.attempts))
+        await anyio.sleep(backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, attempt))
 
     def _stop(self, position: int, reason: str) -> None:
         log.error("projection stopped", projection=self.projection.name, position=position, reason=reason)
@@ -206,10 +231,15 @@ def table_of(projection: Projection[Any, Any]) -> ViewTable:
 
 def _cut(batch: Slice, until: int) -> Slice:
     """The part of a slice that ends with the event of interest at position `until`."""
+    if batch.last.position <= until:
+        return batch
     events = [recorded for recorded in batch.events if recorded.position <= until]
     last = events[-1]
     return Slice(
-        events, Checkpoint(until, batch.last.store_id, last.stream, last.version), len(events), last.recorded_at
+        events,
+        Checkpoint(until, batch.last.store_id, last.stream, last.version),
+        batch.read - (batch.last.position - until),
+        last.recorded_at,
     )
 
 

@@ -7,12 +7,12 @@ import anyio
 import msgspec
 
 from bus.core.application import Application
-from bus.core.errors import BusError, QueryError, QueryFailed, QueryTimeout, UnknownQuery, ViewNotIndexed
+from bus.core.errors import BusClosed, BusError, QueryError, QueryFailed, QueryTimeout, UnknownQuery, ViewNotIndexed
 from bus.core.limits import Limits
 from bus.core.messages import Query, View
 from bus.core.projection import IndexValue, Projection, index_value
 from bus.ports import Clock, Telemetry, ViewReader, ViewStore
-from bus.read.progress import Progress
+from bus.read.progress import Progress, wait_for_all
 from bus.read.projector import table_of
 
 V = TypeVar("V", bound=View)
@@ -28,21 +28,8 @@ class Reads(msgspec.Struct):
     """All those views hold at least the events up to here."""
 
 
-class Waits:
-    """Waiting for projections on behalf of one query."""
-
-    def __init__(self, after: int) -> None:
-        self.after = after
-        self.waiting_for: Progress | None = None
-
-    async def until_projected(self, progress: Progress) -> None:
-        self.waiting_for = progress
-        await progress.wait(self.after)
-        self.waiting_for = None
-
-
 class _StartAgain(BaseException):
-    """Leaves a handler whose snapshot is too old for a view that it came to read; no handler may catch it."""
+    """Leaves a handler whose snapshot is too old for a view that it came to read; to catch it changes nothing."""
 
 
 class Queries:
@@ -67,8 +54,11 @@ class Queries:
         self._decoders: dict[type[View], Callable[[bytes], View]] = {
             view: msgspec.json.Decoder(view).decode for view in application.projection_of
         }
-        self._known_reads: dict[type[Query[Any]], set[str]] = {}
-        """Projections that the handler of each query was seen to read: they are waited for before the snapshot."""
+        self._is_open = True
+
+    def close(self) -> None:
+        """Refuses what is asked from now on."""
+        self._is_open = False
 
     async def ask(self, query: Query[R], after: int, timeout: float | None) -> R:
         """The answer; raises a subclass of `QueryError` or `NotProjected`."""
@@ -83,61 +73,70 @@ class Queries:
             raise UnknownQuery(
                 f"nobody answers {name}: add its handler to Application(query_handlers=[...])",
             )
-        timeout_s = self._limits.query_timeout_s if timeout is None else timeout
+        if not self._is_open:
+            raise BusClosed(f"{name} was not answered: the bus is closed. Ask inside its `async with` block")
         started = self._clock.monotonic()
-        waits = Waits(after)
+        deadline = started + (self._limits.query_timeout_s if timeout is None else timeout)
         code: str | None = None
         try:
-            with anyio.CancelScope(deadline=started + timeout_s):
-                return await self._run(handler, query, waits)
-            if waits.waiting_for is not None:
-                raise waits.waiting_for.late(after)
-            raise QueryTimeout(
-                f"{name} was not answered within {timeout_s} s; ask again, or with more time", query=name
-            )
+            return await self._run(handler, query, after, deadline)
         except BusError as error:
             code = error.code
             raise
         finally:
             self._telemetry.queried(name, self._clock.monotonic() - started, code)
 
-    async def _run(self, handler: Callable[..., Any], query: Query[R], waits: Waits) -> tuple[R, Reads]:
-        known = self._known_reads.setdefault(type(query), set())
+    async def _run(self, handler: Callable[..., Any], query: Query[R], after: int, deadline: float) -> tuple[R, Reads]:
+        name = type(query).__qualname__
+        needed: dict[str, Progress] = {}
         for _ in range(self._limits.query_restarts_max):
-            for name in sorted(known):
-                await waits.until_projected(self._progress[name])
-            # Noted before the snapshot is taken: it holds at least this.
-            positions = {name: progress.position for name, progress in self._progress.items()}
-            async with self._view_store.snapshot() as reader:
-                views = SnapshotViews(
-                    self._application,
-                    reader,
-                    decoders=self._decoders,
-                    positions=positions,
-                    progress=self._progress,
-                    waits=waits,
-                    find_views_max=self._limits.find_views_max,
-                )
-                try:
-                    answer = await handler(query, views)
-                except _StartAgain:
-                    continue
-                except BusError:
-                    raise
-                except Exception as error:
-                    raise QueryFailed(
-                        f"the handler of {type(query).__qualname__} raised {type(error).__name__}: {error}",
-                        query=type(query).__qualname__,
-                    ) from error
-                finally:
-                    known.update(views.keys)
-            position = min([positions[name] for name in views.keys], default=max(positions.values(), default=0))
-            return answer, Reads(views.keys, position)
+            # No snapshot is held meanwhile: it would be too old, and stores have few of them at a time.
+            await wait_for_all(list(needed.values()), after, deadline)
+            answered: tuple[R, Reads] | None = None
+            with anyio.CancelScope(deadline=deadline) as scope:
+                answered = await self._attempt(handler, query, after, needed)
+            if scope.cancelled_caught:
+                raise QueryTimeout(f"{name} was not answered in time; ask again, or with more time", query=name)
+            if answered is not None:
+                return answered
         raise QueryFailed(
-            f"the handler of {type(query).__qualname__} read another view at each of "
-            f"{self._limits.query_restarts_max} attempts; it must read the same views when it is run again",
-            query=type(query).__qualname__,
+            f"the handler of {name} read another view at each of {self._limits.query_restarts_max} attempts; "
+            "it must read the same views when it is run again",
+            query=name,
         )
+
+    async def _attempt(
+        self, handler: Callable[..., Any], query: Query[R], after: int, needed: dict[str, Progress]
+    ) -> tuple[R, Reads] | None:
+        """Runs the handler on a snapshot; None where that is too old for a view that it reads, now in `needed`."""
+        # Noted before the snapshot is taken: it holds at least this.
+        positions = {name: progress.position for name, progress in self._progress.items()}
+        async with self._view_store.snapshot() as reader:
+            views = SnapshotViews(
+                self._application,
+                reader,
+                decoders=self._decoders,
+                positions=positions,
+                after=after,
+                find_views_max=self._limits.find_views_max,
+            )
+            try:
+                answer: R = await handler(query, views)
+            except (Exception, BaseExceptionGroup, _StartAgain) as error:
+                # What a handler makes of `_StartAgain`, such as a group of its tasks' exceptions, is of no interest.
+                if views.outdated is None:
+                    if isinstance(error, BusError) or not isinstance(error, Exception):
+                        raise
+                    name = type(query).__qualname__
+                    raise QueryFailed(
+                        f"the handler of {name} raised {type(error).__name__}: {error}", query=name
+                    ) from error
+            else:
+                if views.outdated is None:
+                    position = min([positions[name] for name in views.keys], default=max(positions.values(), default=0))
+                    return answer, Reads(views.keys, position)
+        needed[views.outdated] = self._progress[views.outdated]
+        return None
 
 
 class SnapshotViews:
@@ -150,23 +149,23 @@ class SnapshotViews:
         *,
         decoders: Mapping[type[View], Callable[[bytes], View]],
         positions: Mapping[str, int],
-        progress: Mapping[str, Progress],
-        waits: Waits,
+        after: int,
         find_views_max: int,
     ) -> None:
         self._application = application
         self._reader = reader
         self._decoders = decoders
         self._positions = positions
-        self._progress = progress
-        self._waits = waits
+        self._after = after
         self._find_views_max = find_views_max
         self.keys: dict[str, set[str] | None] = {}
         """As in `Reads`."""
+        self.outdated: str | None = None
+        """A projection that was read and is not yet at `after` in this snapshot."""
 
     async def get(self, view: type[V], key: str) -> V | None:
         """The view of one key, or None."""
-        projection = await self._enter(view)
+        projection = self._enter(view)
         keys = self.keys.setdefault(projection.name, set())
         if keys is not None:
             keys.add(key)
@@ -177,7 +176,7 @@ class SnapshotViews:
         self, view: type[V], *, order_by: str | None = None, limit: int | None = None, **where: Any
     ) -> list[V]:
         """All views whose indexed fields equal `where`; see `bus.core.Views.find`."""
-        projection = await self._enter(view)
+        projection = self._enter(view)
         self.keys[projection.name] = None
         descending = order_by is not None and order_by.startswith("-")
         field = order_by.removeprefix("-") if order_by is not None else None
@@ -196,18 +195,16 @@ class SnapshotViews:
             )
         return [self._decode(view, payload) for payload in payloads]
 
-    async def _enter(self, view: type[View]) -> Projection[Any, Any]:
-        """The view's projection, once the snapshot is sure to hold what was asked for."""
+    def _enter(self, view: type[View]) -> Projection[Any, Any]:
+        """The view's projection, where the snapshot holds what was asked for; else leaves the handler."""
         projection = self._application.projection_of.get(view)
         if projection is None:
             raise UnknownQuery(
                 f"no projection keeps the view {getattr(view, '__qualname__', view)!r}; "
                 "add its projection to Application(projections=[...])"
             )
-        name = projection.name
-        if name not in self.keys and self._positions[name] < self._waits.after:
-            self.keys[name] = set()
-            await self._waits.until_projected(self._progress[name])
+        if self._positions[projection.name] < self._after:
+            self.outdated = projection.name
             raise _StartAgain
         return projection
 

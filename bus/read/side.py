@@ -1,6 +1,6 @@
 """The read side: its parts, put together; projectors are started on checked checkpoints."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, TypeVar
 
 from bus.core.application import Application
@@ -86,6 +86,13 @@ class ReadSide:
         for name, projector in self.projectors.items():
             self._supervisor.start(f"projector {name}", projector.run)
 
+    def close(self) -> None:
+        """Tells everybody who still waits that nothing more will come; called when the projectors have ended."""
+        self.queries.close()
+        for progress in self.progress.values():
+            if progress.stopped is None:
+                progress.stop(progress.position + 1, "the bus was closed")
+
     async def _check(self, projection: Projection[Any, Any], checkpoint: Checkpoint) -> None:
         """Refuses views that were made from another event store, or from one that has since lost events."""
         if checkpoint.position == 0:
@@ -111,7 +118,7 @@ class ReadSide:
                 projection=projection.name,
             )
 
-    def watch(self, query: Query[R]) -> AsyncIterator[Answer[R]]:
+    def watch(self, query: Query[R]) -> AsyncGenerator[Answer[R]]:
         """See `Bus.watch`."""
         return watch(
             query,

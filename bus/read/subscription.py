@@ -59,6 +59,8 @@ class Subscription:
         self._schema = schema
         self._feed = feed
         self._limits = limits
+        # Whatever is read at a time becomes one transaction of the view store.
+        self._page_events_max = min(limits.page_events_max, limits.projection_events_max)
         self._signal = Signal(new_reply)
         feed.listen(self._signal)
 
@@ -70,7 +72,7 @@ class Subscription:
             if live:
                 return self._from_feed(live)
             if position < self._feed.head or self._store.shared:
-                page = await self._store.page(position, self._limits.page_events_max)
+                page = await self._store.page(position, self._page_events_max)
                 if page:
                     return self._from_store(page)
                 if position < self._feed.head:

@@ -1,6 +1,6 @@
 """Watching: a query answered again each time the views it read have changed."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, TypeVar
 
 import anyio
@@ -23,16 +23,19 @@ class Watcher:
         self._changed: dict[str, frozenset[str]] = {}
         self._reads: Reads | None = None
         """What the last answer was read from; None while one is being read."""
+        self.is_due = False
+        """Whether something happened that the last answer does not show."""
 
     def note(self, projection: str, keys: frozenset[str]) -> None:
-        """A projection committed changes of these keys."""
-        if self._reads is None:
+        """A projection committed changes of these keys, or stopped."""
+        if keys and self._reads is None:
             self._changed[projection] = self._changed.get(projection, frozenset()) | keys
-        elif _concerns(self._reads, projection, keys):
-            self._signal.set()
+        elif not keys or (self._reads is not None and _concerns(self._reads, projection, keys)):
+            self._ask_again()
 
     def begin(self) -> None:
         """From now on an answer is being read, and every change may concern it."""
+        self.is_due = False
         self._reads = None
         self._changed = {}
 
@@ -40,10 +43,15 @@ class Watcher:
         """The answer was read from these views."""
         self._reads = reads
         if any(_concerns(reads, projection, keys) for projection, keys in self._changed.items()):
-            self._signal.set()
+            self._ask_again()
 
     async def changed(self) -> None:
-        await self._signal.wait()
+        while not self.is_due:
+            await self._signal.wait()
+
+    def _ask_again(self) -> None:
+        self.is_due = True
+        self._signal.set()
 
 
 def _concerns(reads: Reads, projection: str, keys: frozenset[str]) -> bool:
@@ -61,8 +69,11 @@ async def watch(
     new_reply: Callable[[], Reply],
     clock: Clock,
     limits: Limits,
-) -> AsyncIterator[Answer[R]]:
-    """The answer now, and again after changes; changes in quick succession give one answer."""
+) -> AsyncGenerator[Answer[R]]:
+    """The answer now, and again after changes; changes in quick succession give one answer.
+
+    Raises `ProjectionStopped` after the last answer where a projection that it was read from has stopped.
+    """
     watcher = Watcher(new_reply)
     for one in progress.values():
         one.listen(watcher.note)
@@ -76,6 +87,9 @@ async def watch(
             if last is watcher or value != last:
                 last = value
                 yield Answer(value, reads.position)
+            if not watcher.is_due:
+                for one in [progress[name] for name in reads.keys]:
+                    one.check(one.position + 1)
             await watcher.changed()
             await anyio.sleep(max(0.0, started + limits.watch_interval_s - clock.monotonic()))
     finally:

@@ -1,6 +1,6 @@
 """What a user writes, as both strict type checkers must accept it; read by them, and built by a test."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import NewType, TypeAlias, assert_type
 
@@ -146,6 +146,6 @@ async def embedded(now: datetime) -> None:
         assert_type(loaded, Loaded[Flight])
         assert loaded.state.cancelled
         answers = bus.watch(GetDepartures(airport="EWR"))
-        assert_type(answers, AsyncIterator[Answer[list[Departure]]])
+        assert_type(answers, AsyncGenerator[Answer[list[Departure]]])
         recorded = [one.event async for one in bus.events("flight-UA-1")]
         assert recorded == [FlightScheduled(origin="EWR", departs_at=now), FlightCancelled(at=now)]
