@@ -5,7 +5,7 @@ of their cache has a part in it.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -43,18 +43,17 @@ async def audit(application: Application, event_store: EventStore, view_store: V
     """
     found = _Found(application)
     async with event_store, view_store:
-        last = 0
-        while page := await event_store.page(last, PAGE_EVENTS):
+        while page := await event_store.page(found.last, PAGE_EVENTS):
             found.take(page)
-            last = page[-1].position
-        if await event_store.head() != found.events:
-            found.fault(f"{event_store.url} says that it ends at {await event_store.head()}, not at {found.events}")
+        head = await event_store.head()
+        if head != found.last:
+            found.fault(f"{event_store.url} says that it ends at position {head}, but reading it ends at {found.last}")
         tables = [_table(projection) for projection in application.projections]
         await view_store.prepare(tables)
         lag, views = 0, 0
         async with view_store.snapshot() as reader:
             for projection, table in zip(application.projections, tables, strict=True):
-                lag = max(lag, found.events - (await reader.checkpoint(table)).position)
+                lag = max(lag, found.last - (await reader.checkpoint(table)).position)
                 views += await found.compare(projection, table, reader)
     return Audit(
         events=found.events,
@@ -72,6 +71,7 @@ class _Found:
     def __init__(self, application: Application) -> None:
         self._recorded = application.schema.recorded
         self.events = 0
+        self.last = 0
         self.by_event: Counter[str] = Counter()
         self.faults: list[str] = []
         self.views_match = True
@@ -88,16 +88,31 @@ class _Found:
         for stored in page:
             self.events += 1
             self.by_event[stored.name] += 1
-            if stored.position != self.events:
-                self.fault(f"position {self.events} holds an event that says {stored.position}")
-            version = self._versions.get(stored.stream, 0) + 1
-            if stored.version != version:
-                self.fault(f"stream {stored.stream} goes from version {version - 1} to {stored.version}")
+            if stored.position != self.last + 1:
+                self.fault(f"after position {self.last} comes {stored.position}")
+            self.last = stored.position
+            version = self._versions.get(stored.stream, 0)
+            if stored.version != version + 1:
+                self.fault(f"stream {stored.stream} goes from version {version} to {stored.version}")
             self._versions[stored.stream] = stored.version
             recorded = self._recorded(stored)
             for projection in self._projections:
                 if type(recorded.event) in projection.events:
-                    _project(projection, recorded, self._views[projection.name])
+                    self._project(projection, recorded)
+
+    def _project(self, projection: Projection[Any, Any], recorded: Recorded[Any]) -> None:
+        views = self._views[projection.name]
+        try:
+            keys = projection.key(recorded)
+            for key in (keys,) if isinstance(keys, str) else keys:
+                view = projection.project(views.get(key), recorded, key)
+                if isinstance(view, Removed):
+                    views.pop(key, None)
+                else:
+                    views[key] = view
+        except Exception as error:
+            # Where an event is missing the later ones may make no sense; the audit has to go on and say so.
+            self._view_fault(f"{projection.name}: the event at position {recorded.position} cannot be folded: {error}")
 
     async def compare(self, projection: Projection[Any, Any], table: ViewTable, reader: ViewReader) -> int:
         """Compares all views of a projection with those in the store; returns how many there should be."""
@@ -117,19 +132,6 @@ class _Found:
     def _view_fault(self, description: str) -> None:
         self.views_match = False
         self.fault(description)
-
-
-def _project(projection: Projection[Any, Any], recorded: Recorded[Any], views: dict[str, View]) -> None:
-    for key in _keys(projection.key(recorded)):
-        view = projection.project(views.get(key), recorded, key)
-        if isinstance(view, Removed):
-            views.pop(key, None)
-        else:
-            views[key] = view
-
-
-def _keys(keys: str | tuple[str, ...]) -> Iterator[str]:
-    return iter((keys,) if isinstance(keys, str) else keys)
 
 
 def _table(projection: Projection[Any, Any]) -> ViewTable:

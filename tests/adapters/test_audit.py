@@ -1,0 +1,109 @@
+"""The audit finds every way in which stores may be wrong, and nothing in sound ones."""
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+
+from adapters.audit import FAULTS_MAX, audit
+from adapters.demo import TRAFFIC
+from adapters.flights import FlightRecords, commands, read_flights
+from adapters.flights.zones import DATA
+from bus import Bus, MemoryEventStore, MemoryViewStore
+from bus.core.stored import Checkpoint, StoredEvent, StoredView, ViewChanges, ViewTable
+from domain.flight import Status
+from readmodels.statuses import STATUSES, StatusCount
+
+RECORDS: FlightRecords = read_flights(DATA / "flights-2013-01-01_07.csv.gz", limit=30)
+TABLE = ViewTable(STATUSES.name, STATUSES.version, STATUSES.indexes)
+
+
+async def played(event_store: MemoryEventStore, view_store: MemoryViewStore) -> None:
+    async with Bus(TRAFFIC, event_store=event_store, view_store=view_store) as bus:
+        await bus.send_many([one.command for one in commands(RECORDS.flights)])
+        await bus.wait_settled()
+
+
+async def change_views(view_store: MemoryViewStore, put: Sequence[StatusCount], removed: tuple[str, ...] = ()) -> None:
+    async with view_store:
+        checkpoint = (await view_store.prepare([TABLE]))[TABLE]
+        stored = [StoredView(view.status.value, msgspec.json.encode(view), STATUSES.index_values(view)) for view in put]
+        assert await view_store.commit(TABLE, ViewChanges(checkpoint, checkpoint, tuple(stored), removed))
+
+
+@pytest.mark.anyio
+async def test_sound_stores_are_found_sound() -> None:
+    events, views = MemoryEventStore(), MemoryViewStore()
+    await played(events, views)
+    found = await audit(TRAFFIC, events, views)
+    assert (found.faults, found.views_match, found.lag_events) == ((), True, 0)
+    assert found.events == sum(found.by_event.values()) == 90
+    assert found.by_event == {"flight-scheduled": 30, "flight-departed": 30, "flight-landed": 30}
+    async with Bus(TRAFFIC, event_store=events, view_store=views) as bus:
+        assert [event.position async for event in bus.events()] == list(range(1, 91))
+
+
+@pytest.mark.anyio
+async def test_empty_stores_are_sound() -> None:
+    found = await audit(TRAFFIC, MemoryEventStore(), MemoryViewStore())
+    assert (found.events, found.views, found.faults, found.views_match) == (0, 0, (), True)
+
+
+@pytest.mark.anyio
+async def test_a_view_that_differs_is_found() -> None:
+    events, views = MemoryEventStore(), MemoryViewStore()
+    await played(events, views)
+    await change_views(views, [StatusCount(Status.LANDED, 29)])
+    found = await audit(TRAFFIC, events, views)
+    assert not found.views_match
+    assert found.faults == ("statuses: the view 'landed' is not what the events say",)
+
+
+@pytest.mark.anyio
+async def test_a_view_that_is_missing_is_found() -> None:
+    events, views = MemoryEventStore(), MemoryViewStore()
+    await played(events, views)
+    await change_views(views, [], ("landed",))
+    found = await audit(TRAFFIC, events, views)
+    assert not found.views_match
+    assert found.faults == ("statuses: the store has 2 views, the events make 3",)
+
+
+@pytest.mark.anyio
+async def test_a_view_too_many_is_found() -> None:
+    events, views = MemoryEventStore(), MemoryViewStore()
+    await played(events, views)
+    await change_views(views, [StatusCount(Status.DIVERTED, 0)])
+    found = await audit(TRAFFIC, events, views)
+    assert not found.views_match
+    assert found.faults == ("statuses: the store has more views, the events make 3",)
+
+
+@pytest.mark.anyio
+async def test_views_that_lag_behind_are_found() -> None:
+    events, views = MemoryEventStore(), MemoryViewStore()
+    await played(events, views)
+    async with views:
+        checkpoint = (await views.prepare([TABLE]))[TABLE]
+        await views.commit(TABLE, ViewChanges(checkpoint, Checkpoint(80, checkpoint.store_id), (), ()))
+    assert (await audit(TRAFFIC, events, views)).lag_events == 10
+
+
+class LossyEventStore(MemoryEventStore):
+    """Forgets one event."""
+
+    lost = 45
+
+    async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
+        return [stored for stored in await super().page(after, limit) if stored.position != self.lost]
+
+
+@pytest.mark.anyio
+async def test_an_event_that_is_gone_is_found() -> None:
+    events, views = LossyEventStore(), MemoryViewStore()
+    await played(events, views)
+    found = await audit(TRAFFIC, events, views)
+    assert found.events == 89
+    assert "after position 44 comes 46" in found.faults
+    assert any(fault.startswith("stream flight-") for fault in found.faults)
+    assert len(found.faults) <= FAULTS_MAX
