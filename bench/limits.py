@@ -5,7 +5,6 @@ long as nobody touches them, the ratios of two releases can be compared.
 """
 
 import asyncio
-import itertools
 import random
 import sqlite3
 import threading
@@ -131,14 +130,15 @@ Send: TypeAlias = Callable[[AccountCommand], Coroutine[Any, Any, object]]
 async def drive(send: Send, commands: Sequence[AccountCommand], clients: int) -> float:
     """Sends the commands from `clients` tasks, each waiting for its answer before its next one; returns seconds."""
 
-    async def client(first: int) -> None:
-        for command in itertools.islice(commands, first, None, clients):
+    async def client(own: Sequence[AccountCommand]) -> None:
+        for command in own:
             await send(command)
 
+    shares = [commands[number::clients] for number in range(min(clients, len(commands)))]
     begin = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        for number in range(min(clients, len(commands))):
-            group.create_task(client(number))
+        for share in shares:
+            group.create_task(client(share))
     return time.perf_counter() - begin
 
 
