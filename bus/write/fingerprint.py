@@ -1,6 +1,6 @@
 """Fingerprint: tells a repeated command from another one under the same id."""
 
-import zlib
+from zlib import crc32
 
 import msgspec
 
@@ -15,4 +15,4 @@ def fingerprint(command: Command) -> bytes:
     A checksum is enough to find a mistake, which goes unnoticed once in four thousand million; it is no signature.
     Raises what msgspec raises for values that cannot be encoded.
     """
-    return zlib.crc32(_encode(command)).to_bytes(4, "big")
+    return crc32(_encode(command)).to_bytes(4, "big")
