@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from adapters.sqlite.errors import DATA_ERRORS, unavailable
+from adapters.sqlite.errors import DATA_ERRORS
 from adapters.sqlite.event_schema import (
     COLUMNS,
     COMMANDS,
@@ -68,13 +68,10 @@ class Appender:
         moment = to_microseconds(recorded_at)
         try:
             return self._all_at_once(batch, moment) or self._one_by_one(batch, moment)
-        except BaseException as error:
+        except BaseException:
             # What the database holds now is known again when it has been read.
             self._heads.clear()
             self._counters = None
-            if isinstance(error, sqlite3.Error):
-                # Only another writer, past the lock, can have brought this about; all of it is rolled back.
-                raise unavailable(error, self._url) from error
             raise
 
     def _all_at_once(self, batch: Sequence[Append], moment: int) -> Appended | None:
@@ -139,6 +136,8 @@ class Appender:
         refused: dict[int, Refusal] = {}
         broken: set[str] = set()
         heads: dict[str, Head] = {}
+        # Everything is read anew here, so that even what another program wrote past the lock is respected.
+        self._counters = None
         with transaction(self._connection, self._url):
             before, next_key = self._read_counters()
             position = before
@@ -183,7 +182,8 @@ class Appender:
                 execute("INSERT INTO streams(stream_key, name) VALUES (?, ?)", (key, entry.stream))
             for row in _rows(entry, position, key, moment):
                 execute(_INSERT_ONE, row)
-        except DATA_ERRORS as error:
+        except (sqlite3.IntegrityError, *DATA_ERRORS) as error:
+            # No uniqueness is violated any more; what is left are values of a type or size that no column takes.
             refusal = Unstorable(f"SQLite cannot hold it: {error}")
             execute("ROLLBACK TO entry")
         execute("RELEASE entry")

@@ -19,7 +19,7 @@ CREATE TABLE streams(
 
 CREATE TABLE events(
     position INTEGER PRIMARY KEY,     -- 1, 2, 3, ... over the whole store, in commit order, without gap
-    stream_key INTEGER NOT NULL REFERENCES streams,
+    stream_key INTEGER NOT NULL REFERENCES streams, -- the stream; an event never changes and never leaves it
     version INTEGER NOT NULL,         -- 1, 2, 3, ... within the stream, without gap
     name TEXT NOT NULL,               -- the stored name of the event's type
     payload BLOB NOT NULL,            -- the encoded event, as the bus gave it

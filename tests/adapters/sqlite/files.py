@@ -1,5 +1,6 @@
 """What tests look at in database files, past the stores."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,12 @@ def fetch(path: Path, query: str, *parameters: object) -> list[Any]:
     """All rows of a query, by a connection of its own."""
     with raw(path) as connection:
         return connection.execute(query, parameters).fetchall()
+
+
+def schema(path: Path) -> list[tuple[str, ...]]:
+    """What is in the file besides rows: every table and index in SQL, without comments and spaces."""
+    rows = fetch(path, "SELECT type, name, coalesce(sql, '') FROM sqlite_schema ORDER BY name")
+    return [(kind, name, "".join(re.sub("--.*", "", sql).split())) for kind, name, sql in rows]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

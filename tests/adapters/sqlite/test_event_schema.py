@@ -1,0 +1,94 @@
+"""The tables of the event store: what was written by earlier releases opens, and queries use the indexes."""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from adapters.sqlite import SqliteEventStore
+from adapters.sqlite.event_schema import (
+    COMMANDS,
+    LAYOUT,
+    PAGE,
+    STREAM_HEADS,
+    STREAM_PAGES,
+    stored_events,
+    to_microseconds,
+)
+from bus.core.stored import AlreadyRecorded, Appended, Stale, StoredEvent
+from tests.adapters.sqlite.files import raw, schema
+from tests.contracts.entries import entry
+
+GOLDEN = Path(__file__).parent / "golden" / "events-1.sql"
+
+
+async def test_a_file_of_the_first_schema_still_opens_and_goes_on(tmp_path: Path) -> None:
+    with raw(tmp_path / "e.db") as connection:
+        connection.executescript(GOLDEN.read_text())
+    noon = datetime(2013, 1, 1, 12, tzinfo=UTC)
+    first = StoredEvent(
+        1, "flight-1", 1, "flight-scheduled", b'{"a":1}', noon, "c1", b"\x01\x02", "talk", "why", "00-1"
+    )
+    second = StoredEvent(2, "flight-1", 2, "flight-departed", b"{}", noon, "c1", b"\x01\x02", "talk", "why", "00-1")
+    third = StoredEvent(3, "flight-2", 1, "flight-scheduled", b"{}", noon, "c2", b"\x03")
+    async with SqliteEventStore(tmp_path / "e.db") as store:
+        assert store.identity == "7f0c2a52-6f2c-4d1e-9d53-0d5f4b1f6a10"
+        assert list(await store.page(0, 9)) == [first, second, third]
+        assert list(await store.stream_pages({"flight-2": 0}, 9)) == [third]
+        batch = [entry("flight-1", 2, "c3"), entry("flight-2", 0, "c4"), entry("flight-3", 0, "c1")]
+        assert await store.append(batch, noon) == Appended(3, {1: Stale(1), 2: AlreadyRecorded((first, second))})
+
+
+async def test_the_first_schema_is_the_one_made_today(tmp_path: Path) -> None:
+    with raw(tmp_path / "golden.db") as connection:
+        connection.executescript(GOLDEN.read_text())
+    async with SqliteEventStore(tmp_path / "new.db"):
+        pass
+    assert len(LAYOUT.migrations) == 1, "a later schema: compare with a golden file of its own"
+    assert schema(tmp_path / "new.db") == schema(tmp_path / "golden.db")
+
+
+@pytest.fixture
+def tables() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript("".join(LAYOUT.migrations))
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters"),
+    [(PAGE, (0, 1)), (STREAM_PAGES, ("{}", 1)), (COMMANDS, ("[]",)), (STREAM_HEADS, ("[]",))],
+    ids=["page", "stream pages", "commands", "stream heads"],
+)
+def test_no_query_reads_a_whole_table(tables: sqlite3.Connection, query: str, parameters: tuple[object, ...]) -> None:
+    plan = [detail for *_, detail in tables.execute(f"EXPLAIN QUERY PLAN {query}", parameters)]
+    scans = [
+        detail
+        for detail in plan
+        if detail.startswith("SCAN") and detail not in ("SCAN own", "SCAN w VIRTUAL TABLE INDEX 1:")
+    ]
+    assert not scans, plan
+
+
+def test_streams_are_read_without_a_sort(tables: sqlite3.Connection) -> None:
+    plan = [detail for *_, detail in tables.execute(f"EXPLAIN QUERY PLAN {STREAM_PAGES}", ("{}", 1))]
+    assert not any("B-TREE" in detail for detail in plan), plan
+    assert plan[-1] == "SEARCH e USING INDEX sqlite_autoindex_events_1 (stream_key=? AND version>?)"
+
+
+@pytest.mark.parametrize(
+    ("moment", "microseconds"),
+    [
+        (datetime(1970, 1, 1, tzinfo=UTC), 0),
+        (datetime(1969, 12, 31, 23, 59, 59, 999_999, UTC), -1),
+        (datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC), 253_402_300_799_999_999),
+        (datetime(1, 1, 1, tzinfo=UTC), -62_135_596_800_000_000),
+    ],
+)
+def test_times_are_kept_exactly(moment: datetime, microseconds: int) -> None:
+    assert to_microseconds(moment) == microseconds
+    (event,) = stored_events([(1, "s", 1, "n", b"", microseconds, "c", b"", None, None, None)])
+    assert event.recorded_at == moment
