@@ -1,0 +1,111 @@
+"""A view store in memory that does as it is told: it fails before or after committing, refuses, or holds a commit."""
+
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Literal, Self
+
+import anyio
+
+from bus.core.errors import StoreUnavailable
+from bus.core.stored import Checkpoint, ViewChanges, ViewTable
+from bus.memory import MemoryViewStore
+from bus.ports import ViewReader
+
+Fault = Literal["none", "refuse", "before", "after", "lose"]
+"""What happens to a commit: nothing unusual, `StoreUnavailable`, another error before or after writing, or another
+writer that moves the checkpoint first."""
+
+
+class ToldViewStore:
+    """Obeys the laws of view stores; what it is told is within what they allow."""
+
+    def __init__(self) -> None:
+        self.kept = MemoryViewStore()
+        self.faults: deque[Fault] = deque()
+        """What becomes of the next commits, one each."""
+        self.faulty: str | None = None
+        """Only commits of this projection meet the faults; None means all."""
+        self.is_down = False
+        """Everything but opening and closing raises `StoreUnavailable`."""
+        self.commits: list[tuple[str, int]] = []
+        """Projection and position of each commit that was written."""
+        self.sizes: list[int] = []
+        """How many positions each of them went forward."""
+        self.commits_tried = 0
+        self.snapshots_open = 0
+        self.snapshots_taken = 0
+        self._gates: dict[str, anyio.Event] = {}
+        self._arrived: dict[str, anyio.Event] = {}
+
+    @property
+    def url(self) -> str:
+        return "memory:told"
+
+    async def __aenter__(self) -> Self:
+        await self.kept.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        await self.kept.__aexit__(kind, error, trace)
+
+    def hold(self, projection: str) -> None:
+        """Lets the next commits of this projection wait for `release`."""
+        self._gates[projection] = anyio.Event()
+        self._arrived[projection] = anyio.Event()
+
+    async def held(self, projection: str) -> None:
+        """Returns when a commit waits."""
+        await self._arrived[projection].wait()
+
+    def release(self, projection: str) -> None:
+        self._gates.pop(projection).set()
+
+    async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
+        self._check_up()
+        return await self.kept.prepare(tables)
+
+    async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
+        self._check_up()
+        return await self.kept.load(table, keys)
+
+    async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
+        self._check_up()
+        name = table.projection
+        self.commits_tried += 1
+        if name in self._gates:
+            self._arrived[name].set()
+            await self._gates[name].wait()
+        fault = self.faults.popleft() if self.faults and self.faulty in (None, name) else "none"
+        if fault == "refuse":
+            raise StoreUnavailable("nothing was written", store=self.url)
+        if fault == "before":
+            raise ConnectionError("lost on the way there")
+        if fault == "lose":
+            stolen = Checkpoint(changes.checkpoint.position + 1_000, "somebody", "else-1", 1)
+            await self.kept.commit(table, ViewChanges(changes.expected, stolen, (), ()))
+        written = await self.kept.commit(table, changes)
+        if written:
+            self.commits.append((name, changes.checkpoint.position))
+            self.sizes.append(changes.checkpoint.position - changes.expected.position)
+        if fault == "after":
+            raise ConnectionError("lost on the way back")
+        return written
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[ViewReader]:
+        self._check_up()
+        async with self.kept.snapshot() as reader:
+            self.snapshots_open += 1
+            self.snapshots_taken += 1
+            try:
+                yield reader
+            finally:
+                self.snapshots_open -= 1
+
+    def _check_up(self) -> None:
+        if self.is_down:
+            raise StoreUnavailable("the view store is down", store=self.url)
