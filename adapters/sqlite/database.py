@@ -178,8 +178,10 @@ def _make_ready(connection: sqlite3.Connection, layout: Layout, url: str, synchr
     # A larger log is copied into the database less often, and each page of it once for many changes.
     connection.execute("PRAGMA wal_autocheckpoint = 10000")
     connection.execute("PRAGMA cache_size = -65536")
-    # Tells at once, and not at the first command, that the file cannot be written.
+    # Tells at once, and not at the first command, that the file cannot be written: SQLite opens it all the same, and
+    # even begins a transaction.
     connection.execute("BEGIN IMMEDIATE")
+    connection.execute("UPDATE meta SET value = value WHERE name = 'schema_version'")
     connection.execute("ROLLBACK")
 
 

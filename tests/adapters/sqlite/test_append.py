@@ -67,7 +67,7 @@ def _random_entry(chance: random.Random, versions: dict[str, int]) -> Append:
 
 
 def _comparable(appended: Appended) -> tuple[int, dict[int, object]]:
-    refused = {
+    refused: dict[int, object] = {
         index: Unstorable if isinstance(refusal, Unstorable) else refusal for index, refusal in appended.refused.items()
     }
     return appended.position_before, refused
