@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from typing import Final
+from typing import Annotated, Final
 
 import cyclopts
 from rich.console import Console
@@ -71,7 +71,7 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-def _demo_is_missing(*arguments: str) -> None:
+def _demo_is_missing(*arguments: Annotated[str, cyclopts.Parameter(allow_leading_hyphen=True)]) -> None:
     del arguments
     raise Refused(
         "the demo is not part of the installed package: get the source tree and run `make demo` there; "
