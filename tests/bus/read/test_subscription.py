@@ -1,0 +1,226 @@
+"""Subscription: every event once and in order, from pages or feed; decoded only where it is of interest."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import anyio
+import pytest
+
+from bus import Event, Limits, MemoryEventStore, Recorded
+from bus.core.stored import Append, Checkpoint, NewEvent
+from bus.read.subscription import Slice, Subscription
+from bus.runtime.feed import Feed
+from bus.runtime.reply import reply_factory
+from tests.support.ledger import LEDGER, Deposited, NoteWritten
+
+NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
+DEPOSITED = NewEvent("deposited", b'{"$type":"deposited","amount":1}')
+NOTE_WRITTEN = NewEvent("note-written", b'{"$type":"note-written"}')
+
+
+class Bench:
+    """A store, a feed and one subscription to deposits."""
+
+    def __init__(self, *, shared: bool = False, feed_events_max: int = 100, **limits: float) -> None:
+        self.store = MemoryEventStore(shared=shared)
+        self.feed = Feed(feed_events_max)
+        self.limits = Limits(**limits)  # type: ignore[arg-type]
+        self._versions: dict[str, int] = {}
+
+    def subscription(self, after: int = 0, *, foreign: frozenset[str] = frozenset({"note"})) -> Subscription:
+        return Subscription(
+            Checkpoint(after),
+            [Deposited],
+            foreign,
+            store=self.store,
+            schema=LEDGER.schema,
+            feed=self.feed,
+            new_reply=reply_factory(),
+            limits=self.limits,
+        )
+
+    async def append(self, *events: NewEvent, stream: str = "account-a", publish: bool = True) -> int:
+        """Appends as a bus would (or, if it is not published, another writer); returns the last position."""
+        version = self._versions.get(stream, 0)
+        entry = Append(stream, version, events, f"{stream} {version}", b"")
+        appended = await self.store.append([entry], NOON)
+        self._versions[stream] = version + len(events)
+        if publish:
+            await self.publish(appended.position_before, len(events))
+        return appended.position_before + len(events)
+
+    async def publish(self, before: int, count: int) -> None:
+        self.feed.publish(before, [LEDGER.schema.recorded(one) for one in await self.store.page(before, count)])
+
+
+def positions(events: Sequence[Recorded[Event]]) -> list[int]:
+    return [one.position for one in events]
+
+
+async def take(subscription: Subscription) -> Slice:
+    """The next slice, or a failed test where it does not come."""
+    with anyio.fail_after(60):
+        return await subscription.next()
+
+
+async def test_the_same_slice_comes_again_until_it_is_accepted() -> None:
+    bench = Bench()
+    async with bench.store:
+        subscription = bench.subscription()
+        await bench.append(DEPOSITED, DEPOSITED)
+        first = await take(subscription)
+        again = await take(subscription)
+        assert positions(first.events) == positions(again.events) == [1, 2]
+        subscription.accept(first.last)
+        await bench.append(DEPOSITED)
+        assert positions((await take(subscription)).events) == [3]
+
+
+async def test_a_slice_ends_with_the_place_of_its_last_event_of_interest_or_not() -> None:
+    bench = Bench()
+    async with bench.store:
+        subscription = bench.subscription()
+        await bench.append(DEPOSITED)
+        await bench.append(NOTE_WRITTEN, NOTE_WRITTEN, stream="note-n")
+        for publish in (True, False):
+            if not publish:
+                bench.feed = Feed(1)
+                bench.feed.advance(3)
+                subscription = bench.subscription()
+            found = await take(subscription)
+            assert positions(found.events) == [1]
+            assert found.last == Checkpoint(3, bench.store.identity, "note-n", 2)
+            assert (found.read, found.recorded_at, found.fault) == (3, NOON, None)
+
+
+async def test_events_of_other_categories_are_passed_without_being_decoded() -> None:
+    bench = Bench()
+    async with bench.store:
+        await bench.append(NewEvent("note-written", b"not JSON"), stream="note-n", publish=False)
+        await bench.append(NewEvent("renamed", b"not JSON"), stream="note-n", publish=False)
+        await bench.append(DEPOSITED, publish=False)
+        bench.feed.advance(3)
+        found = await take(bench.subscription())
+        assert (positions(found.events), found.read, found.fault) == ([3], 3, None)
+
+
+@pytest.mark.parametrize(
+    ("event", "stream"),
+    [
+        (NewEvent("renamed", b"{}"), "account-b"),
+        (NewEvent("renamed", b"{}"), "nobodys-1"),
+        (NewEvent("renamed", b"{}"), "nodash"),
+        (NewEvent("deposited", b"not JSON"), "account-b"),
+        (NewEvent("deposited", b'{"$type":"deposited","amount":"much"}'), "account-b"),
+        (NewEvent("deposited", b"[" * 100_000), "account-b"),
+        (NewEvent("deposited", b"not JSON"), "note-n"),
+    ],
+)
+async def test_an_event_that_cannot_be_read_ends_the_slice_and_then_is_a_slice_of_its_own(
+    event: NewEvent, stream: str
+) -> None:
+    bench = Bench()
+    async with bench.store:
+        await bench.append(DEPOSITED, publish=False)
+        await bench.append(event, stream=stream, publish=False)
+        await bench.append(DEPOSITED, publish=False)
+        bench.feed.advance(3)
+        subscription = bench.subscription()
+        before = await take(subscription)
+        assert (positions(before.events), before.read) == ([1], 1)
+        subscription.accept(before.last)
+        for _ in range(2):
+            fault = (await take(subscription)).fault
+            assert fault is not None
+            assert (fault.position, fault.stream, fault.version, fault.name) == (2, stream, 1, event.name)
+
+
+async def test_pages_lead_over_to_the_feed_without_gap_or_double_while_more_is_published() -> None:
+    bench = Bench(feed_events_max=4, page_events_max=3)
+    async with bench.store:
+        for _ in range(10):
+            await bench.append(DEPOSITED)
+        subscription = bench.subscription()
+        seen: list[int] = []
+        while len(seen) < 30:
+            found = await take(subscription)
+            seen += positions(found.events)
+            subscription.accept(found.last)
+            if bench.feed.head < 30:
+                await bench.append(DEPOSITED, DEPOSITED)
+        assert seen == list(range(1, 31))
+
+
+async def test_a_page_that_holds_what_is_not_yet_published_is_not_followed_by_it_again() -> None:
+    bench = Bench()
+    async with bench.store:
+        bench.feed.publish(0, [])
+        subscription = bench.subscription()
+        await bench.append(DEPOSITED, publish=False)
+        bench.feed.advance(1)
+        await bench.append(DEPOSITED, DEPOSITED, publish=False)
+        found = await take(subscription)
+        assert positions(found.events) == [1, 2, 3]
+        subscription.accept(found.last)
+        await bench.publish(1, 2)
+        await bench.append(DEPOSITED)
+        assert positions((await take(subscription)).events) == [4]
+
+
+async def test_a_reader_waits_for_news_and_is_woken_by_a_publication() -> None:
+    bench, seen = Bench(), list[int]()
+    async with bench.store:
+        subscription = bench.subscription()
+
+        async def read() -> None:
+            seen.extend(positions((await subscription.next()).events))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+            await anyio.wait_all_tasks_blocked()
+            assert seen == []
+            await bench.append(DEPOSITED)
+        assert seen == [1]
+
+
+async def test_a_store_that_others_write_to_is_asked_for_news_at_the_interval() -> None:
+    bench = Bench(shared=True, poll_interval_s=5)
+    async with bench.store:
+        subscription = bench.subscription()
+
+        async def write() -> None:
+            await anyio.sleep(7)
+            await bench.append(DEPOSITED, publish=False)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(write)
+            started = anyio.current_time()
+            assert positions((await subscription.next()).events) == [1]
+            assert anyio.current_time() - started == pytest.approx(10)
+
+
+async def test_what_others_wrote_between_two_publications_is_read_from_the_store() -> None:
+    bench = Bench(shared=True)
+    async with bench.store:
+        subscription = bench.subscription()
+        seen: list[int] = []
+        for publish in (True, False, True, False, False, True):
+            await bench.append(DEPOSITED, DEPOSITED, publish=publish)
+        while len(seen) < 12:
+            found = await take(subscription)
+            seen += positions(found.events)
+            subscription.accept(found.last)
+        assert seen == list(range(1, 13))
+
+
+async def test_a_store_that_hides_what_it_said_it_has_is_an_error_and_no_endless_loop() -> None:
+    bench = Bench()
+    async with bench.store:
+        bench.feed.advance(1)
+        with pytest.raises(RuntimeError, match="its head is later"):
+            await take(bench.subscription())
+
+
+def test_the_events_of_these_tests_are_the_ledgers() -> None:
+    assert LEDGER.schema.by_name[DEPOSITED.name].decode(DEPOSITED.payload) == Deposited(1)
+    assert LEDGER.schema.by_name[NOTE_WRITTEN.name].decode(NOTE_WRITTEN.payload) == NoteWritten()
