@@ -106,7 +106,7 @@ class Deciding:
         turn.commands += len(mail)
         decider, stream, state, version = actor.decider, actor.stream, actor.state, actor.version
         decide, evolve = decider.decide, decider.evolve
-        codecs = self._codecs[decider]
+        codecs, events_max, bytes_max = self._codecs[decider], self._events_max, self._bytes_max
         for index, envelope in enumerate(mail):
             if envelope.reply.done() and not envelope.wanted():
                 self._drop(envelope)
@@ -135,7 +135,7 @@ class Deciding:
                     # One event is the rule, for which this is cheaper than lists made into tuples.
                     events += (read,)
                     new += (NewEvent(codec.name, payload),)
-                    if not isinstance(after, State) or len(new) > self._events_max or len(payload) > self._bytes_max:
+                    if len(payload) > bytes_max or len(new) > events_max or not isinstance(after, State):
                         self._refuse(event, after, new)
                 envelope.fingerprint = envelope.fingerprint or fingerprint(command)
             except Rejected as rejection:

@@ -143,8 +143,8 @@ class Intake:
         """Answers a command and everybody who joined it."""
         assert envelope.is_open, "a command is settled once"
         envelope.is_open = False
-        reply = envelope.reply
         if not envelope.given:
+            reply = envelope.reply
             if not reply.done():
                 reply.set_result(outcome)
         else:

@@ -1,13 +1,13 @@
 """Settling: turns the outcome of a commit into states, receipts and published events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from bus.core.errors import BusError, CommandFailed, StoreUnavailable, Unreadable
 from bus.core.limits import Limits
 from bus.core.messages import Event, Receipt, Recorded
 from bus.core.names import id_of
 from bus.core.schema import Schema
-from bus.core.stored import AlreadyRecorded, Stale, Unstorable
+from bus.core.stored import AlreadyRecorded, Refusal, Stale, Unstorable
 from bus.runtime.feed import Feed
 from bus.write.answers import exhausted, reused, unknown
 from bus.write.commit import Committed, Uncertain
@@ -30,7 +30,7 @@ class Settling:
 
     def immediately(self, envelope: Envelope, outcome: BusError | None) -> None:
         """Answers a command that recorded nothing and was decided on a committed state."""
-        self._settle(envelope, outcome or self._receipt(envelope, envelope.actor.version, self._feed.head, ()))
+        self._settle(envelope, outcome or _receipt(envelope, envelope.actor.version, self._feed.head, ()))
 
     def committed(self, turn: Turn, committed: Committed | None) -> dict[Actor, list[Envelope]]:
         """Answers a turn whose batch is durable (None where it had no batch).
@@ -43,25 +43,32 @@ class Settling:
             actor.version = version
             if state is not None:
                 actor.crashes = 0
-        refused = committed.appended.refused if committed is not None else {}
-        position = committed.appended.position_before if committed is not None else self._feed.head
-        before = position
-        broken: set[Actor] = set()
-        again: dict[Actor, list[Envelope]] = {}
-        published: list[tuple[Staged, int]] = []
-        for staged in turn.staged:
-            envelope = staged.envelope
-            refusal = refused.get(staged.entry) if refused else None
-            if broken and refusal is None and envelope.actor in broken:
-                assert staged.entry < 0, "an entry that follows a refused one of its stream is refused"
-                again.setdefault(envelope.actor, []).append(envelope)
+        if committed is None:
+            return self._sort(turn.staged, {}, self._feed.head, retried=False).again
+        appended = committed.appended
+        sorted_out = self._sort(turn.staged, appended.refused, appended.position_before, retried=committed.attempts > 1)
+        for actor in sorted_out.broken:
+            actor.state = None
+        self._publish(appended.position_before, sorted_out.recorded, committed)
+        return sorted_out.again
+
+    def _sort(
+        self, staged: list[Staged], refused: Mapping[int, Refusal], position: int, *, retried: bool
+    ) -> "_SortedOut":
+        """Answers each command, or finds that it must be decided again; `position` is that before the first event."""
+        out = _SortedOut()
+        recorded, broken, again = out.recorded, out.broken, out.again
+        for one in staged:
+            envelope = one.envelope
+            refusal = refused.get(one.entry) if refused else None
+            if refusal is None and not (broken and envelope.actor in broken):
+                if one.events:
+                    recorded.append((one, position))
+                    position += len(one.events)
+                self._settle(envelope, one.outcome or _receipt(envelope, one.version, position, one.events))
             elif refusal is None:
-                if staged.events:
-                    published.append((staged, position))
-                    position += len(staged.events)
-                self._settle(
-                    envelope, staged.outcome or self._receipt(envelope, staged.version, position, staged.events)
-                )
+                assert one.entry < 0, "an entry that follows a refused one of its stream is refused"
+                again.setdefault(envelope.actor, []).append(envelope)
             elif isinstance(refusal, Stale):
                 if envelope.actor not in broken:
                     envelope.attempts += 1
@@ -71,14 +78,9 @@ class Settling:
                     again.setdefault(envelope.actor, []).append(envelope)
                 broken.add(envelope.actor)
             else:
-                assert committed is not None
-                self._settle(envelope, self._refused(staged, refusal, retried=committed.attempts > 1))
+                self._settle(envelope, self._refused(one, refusal, retried=retried))
                 broken.add(envelope.actor)
-        for actor in broken:
-            actor.state = None
-        if committed is not None:
-            self._publish(before, published, committed)
-        return again
+        return out
 
     def failed(self, turn: Turn, failure: Uncertain | StoreUnavailable) -> dict[Actor, list[Envelope]]:
         """Answers a turn whose batch was not, or perhaps not, recorded; returns what must be decided again."""
@@ -126,17 +128,6 @@ class Settling:
             trace_id_of(first.traceparent),
         )
 
-    def _receipt(self, envelope: Envelope, version: int, position: int, events: tuple[Event, ...]) -> Receipt:
-        return Receipt(
-            envelope.command_id,
-            envelope.actor.stream,
-            version,
-            position,
-            events,
-            False,
-            trace_id_of(envelope.traceparent) if envelope.traceparent is not None else None,
-        )
-
     def _publish(self, before: int, published: list[tuple[Staged, int]], committed: Committed) -> None:
         if not published:
             # Another writer may have been here: what it wrote can be read now.
@@ -166,6 +157,25 @@ class Settling:
                     )
                 )
         self._feed.publish(before, events)
+
+
+class _SortedOut:
+    """What became of the commands of a turn."""
+
+    __slots__ = ("again", "broken", "recorded")
+
+    def __init__(self) -> None:
+        self.recorded: list[tuple[Staged, int]] = []
+        """What is durable, each with the position before its first event."""
+        self.broken: set[Actor] = set()
+        """Actors whose state is not what the turn thought."""
+        self.again: dict[Actor, list[Envelope]] = {}
+
+
+def _receipt(envelope: Envelope, version: int, position: int, events: tuple[Event, ...]) -> Receipt:
+    traceparent = envelope.traceparent
+    trace_id = None if traceparent is None else trace_id_of(traceparent)
+    return Receipt(envelope.command_id, envelope.actor.stream, version, position, events, False, trace_id)
 
 
 def trace_id_of(traceparent: str | None) -> str | None:
