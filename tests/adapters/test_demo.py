@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from adapters import demo
+from adapters.audit import Audit
 from adapters.cli import run, stores
 from adapters.cli.failures import Failure
 from adapters.demo import TRAFFIC, Tally, chunks
-from adapters.flights import commands, read_flights
+from adapters.flights import FlightRecords, commands, read_flights
 from bus import Bus, MemoryEventStore, StoreUnavailable
 from bus.core.stored import Append, Appended
 from tests.adapters.flights.rows import row, write
@@ -173,6 +175,28 @@ def test_lost_events_are_told_and_fail_the_run(
     assert "SOMETHING IS WRONG" in captured.out
     assert "fault: after position 1 comes 3" in captured.err
     assert "Traceback" not in captured.err
+
+
+@pytest.mark.parametrize(
+    ("changed", "lost"),
+    [({}, False), ({"events": 9}, True), ({"events": 11}, True), ({"lag_events": 1}, True), ({"faults": ("x",)}, True)],
+)
+def test_nothing_is_lost_only_if_the_store_holds_what_was_answered_for(changed: dict[str, Any], lost: bool) -> None:
+    sound = Audit(events=10, by_event={}, views=3, views_match=True, lag_events=0, faults=())
+    tally = Tally()
+    tally.by_event["flight-scheduled"] = 6
+    found = demo.summarise(
+        path=demo.WEEK,
+        records=FlightRecords([], []),
+        tally=tally,
+        shown=demo.Shown({}, [], [], None, {}),
+        found=replace(sound, **changed),
+        before=4,
+        seconds=1.0,
+        store="memory:",
+        views="memory:",
+    )
+    assert found.nothing_lost is not lost
 
 
 class FailingEventStore(MemoryEventStore):

@@ -36,12 +36,12 @@ def day(*commands: FlightCommand) -> AircraftDay:
 def test_legs_come_by_departure_in_whatever_order_they_were_scheduled() -> None:
     hour = timedelta(hours=1)
     view = day(
-        scheduled("third", departs_at=DEPARTS_AT + 8 * hour),
-        scheduled("first"),
-        scheduled("second", departs_at=DEPARTS_AT + 4 * hour),
+        scheduled("A", departs_at=DEPARTS_AT + 8 * hour),
+        scheduled("C"),
+        scheduled("B", departs_at=DEPARTS_AT + 4 * hour),
     )
     assert (view.aircraft, view.day) == ("N14228", date(2013, 1, 1))
-    assert [leg.flight_id for leg in view.legs] == ["first", "second", "third"]
+    assert [leg.flight_id for leg in view.legs] == ["C", "B", "A"]
 
 
 def test_a_leg_shows_how_its_flight_stands() -> None:

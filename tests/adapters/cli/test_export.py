@@ -7,8 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from adapters.cli import run
-from adapters.cli.export import PAGE_EVENTS
+from adapters.cli import export, run
 from adapters.demo import TRAFFIC
 from adapters.flights import commands, read_flights
 from adapters.flights.zones import DATA
@@ -41,7 +40,7 @@ def exported(capfdbinary: pytest.CaptureFixture[bytes], *arguments: str) -> list
 
 
 def test_all_events_are_written_in_order_page_after_page(store: str, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    assert len(PLAYED) > PAGE_EVENTS
+    assert len(PLAYED) > export.PAGE_EVENTS
     lines = exported(capfdbinary, "--store", store)
     assert [line["position"] for line in lines] == list(range(1, len(PLAYED) + 1))
     # Within a batch the bus keeps the order of each aggregate, not that among them.
@@ -92,6 +91,14 @@ def test_one_stream_is_written_after_a_version(store: str, capfdbinary: pytest.C
     after = exported(capfdbinary, "--store", store, "--stream", STREAM, "--after", "2")
     assert [line["version"] for line in after] == [3]
     assert exported(capfdbinary, "--store", store, "--stream", "flight-none") == []
+
+
+def test_a_stream_longer_than_a_page_is_written_whole(
+    store: str, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "PAGE_EVENTS", 2)
+    lines = exported(capfdbinary, "--store", store, "--stream", STREAM)
+    assert [line["version"] for line in lines] == [1, 2, 3]
 
 
 def test_a_store_can_be_exported_while_a_bus_writes_to_it(

@@ -129,6 +129,7 @@ def test_codes_may_be_lower_case_and_padded(tmp_path: Path) -> None:
         ({"dep_delay": "1.5"}, "its dep_delay '1.5' is no whole number"),
         ({"dep_delay": "-1441"}, "its dep_delay -1441 means a departure more than a day early"),
         ({"arr_delay": "-300"}, "by its delays it departs at 01 10:17 and lands at 01 09:19 UTC"),
+        ({"arr_delay": "-242"}, "by its delays it departs at 01 10:17 and lands at 01 10:17 UTC"),
         ({"sched_dep_time": ""}, "its sched_dep_time is missing"),
         ({"sched_dep_time": "2401"}, "its sched_dep_time '2401' is no time of day"),
         ({"sched_arr_time": "NA"}, "its sched_arr_time is missing"),
