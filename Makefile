@@ -26,7 +26,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
-	$(BIN)/mypy $(SOURCES) tests/architecture
+	$(BIN)/mypy $(SOURCES) tests
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
 	$(BIN)/python -m pytest -q -p no:cacheprovider tests/architecture
 
