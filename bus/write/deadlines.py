@@ -65,17 +65,19 @@ class Deadlines:
             earliest = min(earliest, self._check(envelope, now, _uncertain))
         return earliest
 
-    def _check(self, envelope: Envelope, now: float, error: Callable[[Envelope], Outcome]) -> float:
-        waiting: list[Envelope | Twin] = [envelope, *(envelope.twins or ())]
-        late = [one for one in waiting if not one.reply.done() and one.deadline <= now]
-        for one in late:
-            self.expired += 1
-            one.reply.set_result(error(envelope))
-        return min([one.deadline for one in waiting if not one.reply.done()], default=math.inf)
+    def _check(self, envelope: Envelope, now: float, error: Callable[[Envelope, bool], Outcome]) -> float:
+        everybody: list[Envelope | Twin] = [envelope, *(envelope.twins or ())]
+        waiting = [one for one in everybody if not one.reply.done()]
+        in_time = [one.deadline for one in waiting if one.deadline > now]
+        for one in waiting:
+            if one.deadline <= now:
+                self.expired += 1
+                one.reply.set_result(error(envelope, bool(in_time)))
+        return min(in_time, default=math.inf)
 
 
-def _late(envelope: Envelope) -> Outcome:
-    if envelope.wanted():
+def _late(envelope: Envelope, is_wanted: bool) -> Outcome:
+    if is_wanted:
         return unknown(envelope, "its deadline passed while another sender of the same command still waits for it")
     stream = envelope.actor.stream
     return DeadlineExceeded(
@@ -85,9 +87,9 @@ def _late(envelope: Envelope) -> Outcome:
     )
 
 
-def _overloaded(envelope: Envelope) -> Outcome:
-    if envelope.wanted():
-        return _late(envelope)
+def _overloaded(envelope: Envelope, is_wanted: bool) -> Outcome:
+    if is_wanted:
+        return _late(envelope, is_wanted)
     stream = envelope.actor.stream
     return Overloaded(
         f"the mailbox of {stream!r} had no room for command {envelope.command_id!r} before its deadline: nothing was "
@@ -96,5 +98,5 @@ def _overloaded(envelope: Envelope) -> Outcome:
     )
 
 
-def _uncertain(envelope: Envelope) -> Outcome:
+def _uncertain(envelope: Envelope, _: bool) -> Outcome:
     return unknown(envelope, "its deadline passed while it was being recorded")

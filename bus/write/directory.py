@@ -48,6 +48,11 @@ class Directory:
             actor = self.actors[stream] = Actor(stream, decider)
         return actor
 
+    def discard(self, actor: Actor) -> None:
+        """Forgets an actor made for a command that was refused before it reached the mailbox."""
+        if actor.state is None and _is_idle(actor):
+            del self.actors[actor.stream]
+
     def touch(self, actor: Actor, now: float) -> None:
         """Notes that an actor was used."""
         actor.last_used = now

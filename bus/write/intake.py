@@ -1,5 +1,6 @@
 """Intake: turns a command into an envelope in the right mailbox, and keeps count of what is in flight."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import msgspec
 
 from bus.core.application import Application
 from bus.core.decider import Decider
-from bus.core.errors import BusClosed
+from bus.core.errors import BusClosed, NotRecorded
 from bus.core.limits import Limits
 from bus.core.messages import Command
 from bus.core.names import id_fault
@@ -90,6 +91,8 @@ class Intake:
             raise failed_before(command, None, f"finding its aggregate raised {error!r}") from error
         if self.in_flight >= self._bus_commands_max:
             raise overloaded(stream, self.in_flight)
+        if timeout is not None or correlation_id is not None:
+            _check(command, stream, timeout, correlation_id)
         actor = self._actors.get(stream) or self._new_actor(route, command, aggregate_id, stream)
         deadline = self._monotonic() + (self._send_timeout_s if timeout is None else timeout)
         reply = self._new_reply()
@@ -97,8 +100,13 @@ class Intake:
         envelope = Envelope(command, actor, the_id, False, deadline, reply, self._context(), correlation_id)
         if expected_version is not None:
             envelope.expected_version = expected_version
-        if command_id is not None and self._joined(envelope, command_id):
-            return reply
+        if command_id is not None:
+            try:
+                if self._joined(envelope, command_id):
+                    return reply
+            except NotRecorded:
+                self._directory.discard(actor)
+                raise
         self.in_flight += 1
         if deadline < self._deadlines.next:
             self._deadlines.note(deadline)
@@ -164,9 +172,23 @@ class Intake:
         while self.in_flight:
             waiter = self._new_reply()
             self._idle_waiters.append(waiter)
-            await waiter
+            try:
+                await waiter
+            finally:
+                if waiter in self._idle_waiters:
+                    self._idle_waiters.remove(waiter)
 
     def drop(self, envelope: Envelope) -> None:
         """Forgets a command that nobody waits for any more and that was never decided."""
         assert not envelope.wanted()
         self.settle(envelope, BusClosed("nobody waited for this command"))
+
+
+def _check(command: Command, stream: str, timeout: float | None, correlation_id: str | None) -> None:
+    """Refuses what would harm others later: a batch at the store, or the one timer."""
+    if timeout is not None and math.isnan(timeout):
+        raise failed_before(command, stream, "its timeout is not a number")
+    if correlation_id is not None:
+        fault = id_fault(correlation_id)
+        if fault is not None:
+            raise failed_before(command, stream, f"its correlation id is {fault}")
