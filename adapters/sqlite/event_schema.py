@@ -96,9 +96,11 @@ def stored_events(rows: Iterable[tuple[Any, ...]]) -> list[StoredEvent]:
     """Rows of the queries above as the bus sees them."""
     found: list[StoredEvent] = []
     last, moment = 0, _EPOCH
-    for position, stream, version, name, payload, recorded_at, *rest in rows:
+    for position, stream, version, name, payload, recorded_at, command, fingerprint, talk, cause, trace in rows:
         # The events of one append have the same time.
         if recorded_at != last:
             last, moment = recorded_at, _EPOCH + recorded_at * _MICROSECOND
-        found.append(StoredEvent(position, stream, version, name, payload, moment, *rest))
+        found.append(
+            StoredEvent(position, stream, version, name, payload, moment, command, fingerprint, talk, cause, trace)
+        )
     return found
