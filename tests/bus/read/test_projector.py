@@ -34,6 +34,7 @@ from tests.support.ledger import (
     GetBalance,
     GetBalances,
     GetJournal,
+    Journal,
     WriteNote,
     balances,
     by_stream,

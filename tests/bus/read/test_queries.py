@@ -1,0 +1,533 @@
+"""Queries: what a handler sees, how long it may take, and what its sender is told when there is no answer."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import anyio
+import pytest
+
+from bus import (
+    STOP,
+    Application,
+    Bus,
+    Limits,
+    MemoryEventStore,
+    NotProjected,
+    Projection,
+    ProjectionStopped,
+    ProjectionTimeout,
+    Query,
+    QueryError,
+    QueryFailed,
+    QueryTimeout,
+    Recorded,
+    UnknownQuery,
+    View,
+    ViewNotIndexed,
+    Views,
+)
+from tests.support.ledger import (
+    ACCOUNT,
+    BALANCES,
+    JOURNAL,
+    LEDGER,
+    NOTE,
+    NOTES,
+    Balance,
+    Deposit,
+    Deposited,
+    GetBalance,
+    Journal,
+    NoteSeen,
+    WriteNote,
+)
+from tests.support.views import ToldViewStore
+
+NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
+
+
+class Ask(Query[Any]):
+    """Answered by whatever function the test gives."""
+
+    text: str = ""
+
+
+class Asked:
+    """A handler that is a bound method, as handlers with dependencies are."""
+
+    def __init__(self, function: Callable[[Ask, Views], Awaitable[Any]]) -> None:
+        self._function = function
+        self.runs = 0
+
+    async def handle(self, query: Ask, views: Views) -> Any:
+        self.runs += 1
+        return await self._function(query, views)
+
+
+def asking(function: Callable[[Ask, Views], Awaitable[Any]]) -> tuple[Application, Asked]:
+    asked = Asked(function)
+    application = Application(
+        deciders=[ACCOUNT, NOTE], projections=[BALANCES, JOURNAL, NOTES], query_handlers=[asked.handle]
+    )
+    return application, asked
+
+
+async def both(query: Ask, views: Views) -> tuple[Balance | None, Journal | None]:
+    return await views.get(Balance, "a"), await views.get(Journal, "all")
+
+
+class Unprojected(View):
+    text: str
+
+
+async def test_an_answer_after_a_receipt_waits_for_the_commit_and_holds_no_snapshot_meanwhile() -> None:
+    views = ToldViewStore()
+    async with Bus(LEDGER, view_store=views) as bus, anyio.create_task_group() as tasks:
+        views.hold("balances")
+        receipt = await bus.send(Deposit("a", 5))
+        answers: list[Balance | None] = []
+
+        async def ask() -> None:
+            answers.append(await bus.query(GetBalance("a"), after=receipt))
+
+        tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        assert answers == []
+        assert views.snapshots_open == 0
+        assert await bus.query(GetBalance("a")) is None
+        views.release("balances")
+        await anyio.wait_all_tasks_blocked()
+        assert answers == [Balance("a", 5, [1])]
+        assert views.snapshots_open == 0
+
+
+async def test_a_handler_of_two_projections_sees_one_snapshot_that_holds_what_was_asked_for() -> None:
+    views = ToldViewStore()
+    application, asked = asking(both)
+    async with Bus(application, view_store=views) as bus, anyio.create_task_group() as tasks:
+        views.hold("balances")
+        views.hold("journal")
+        receipt = await bus.send(Deposit("a", 5))
+        answers: list[Any] = []
+
+        async def ask() -> None:
+            answers.append(await bus.query(Ask(), after=receipt))
+
+        tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        views.release("balances")
+        await anyio.wait_all_tasks_blocked()
+        assert answers == []
+        await bus.send(Deposit("a", 6))
+        views.release("journal")
+        await anyio.wait_all_tasks_blocked()
+        # One snapshot: whichever commits it shows, both views were read from it.
+        ((balance, journal),) = answers
+        assert balance.positions[0] == journal.entries[0][0] == 1
+        assert asked.runs == 3
+
+
+async def test_views_committed_while_the_handler_runs_are_not_mixed_into_its_answer() -> None:
+    async def slowly(query: Ask, views: Views) -> list[Any]:
+        first = await views.get(Balance, "a")
+        await anyio.sleep(10)
+        return [first, *(await both(query, views))]
+
+    application, _ = asking(slowly)
+    async with Bus(application) as bus, anyio.create_task_group() as tasks:
+        await bus.wait_projected(await bus.send(Deposit("a", 1)))
+
+        async def change() -> None:
+            await anyio.sleep(5)
+            await bus.wait_projected(await bus.send(Deposit("a", 2)))
+
+        tasks.start_soon(change)
+        first, balance, journal = await bus.query(Ask())
+        assert first == balance == Balance("a", 1, [1])
+        assert len(journal.entries) == 1
+
+
+async def test_a_handler_that_catches_everything_cannot_keep_an_answer_from_an_old_snapshot() -> None:
+    async def stubborn(query: Ask, views: Views) -> object:
+        try:
+            return await views.get(Balance, "a")
+        except BaseException:
+            return "caught"
+
+    await _sees_its_own_write(stubborn)
+
+
+async def test_a_handler_whose_clean_up_fails_is_run_again_all_the_same() -> None:
+    async def clumsy(query: Ask, views: Views) -> object:
+        found = None
+        try:
+            found = await views.get(Balance, "a")
+        finally:
+            assert found is not None, "the clean-up needs what was read"
+        return found
+
+    await _sees_its_own_write(clumsy)
+
+
+async def test_a_handler_may_read_in_tasks_of_its_own() -> None:
+    async def together(query: Ask, views: Views) -> object:
+        found: list[Any] = []
+
+        async def read(view: type[View], key: str) -> None:
+            found.append(await views.get(view, key))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read, Balance, "a")
+            tasks.start_soon(read, Journal, "all")
+        return next(one for one in found if isinstance(one, Balance))
+
+    await _sees_its_own_write(together)
+
+
+async def test_a_handler_that_gives_its_reads_little_time_is_not_given_an_old_view() -> None:
+    async def hasty(query: Ask, views: Views) -> object:
+        with anyio.move_on_after(0.001):
+            return await views.get(Balance, "a")
+        return "given up"
+
+    await _sees_its_own_write(hasty)
+
+
+async def _sees_its_own_write(handler: Callable[[Ask, Views], Awaitable[object]]) -> None:
+    views = ToldViewStore()
+    application, asked = asking(handler)
+    async with Bus(application, view_store=views) as bus, anyio.create_task_group() as tasks:
+        views.hold("balances")
+        receipt = await bus.send(Deposit("a", 5))
+        answers: list[object] = []
+
+        async def ask() -> None:
+            answers.append(await bus.query(Ask(), after=receipt))
+
+        tasks.start_soon(ask)
+        await anyio.sleep(1)
+        views.release("balances")
+        await anyio.wait_all_tasks_blocked()
+        assert answers == [Balance("a", 5, [1])]
+        assert asked.runs >= 2
+
+
+async def test_only_what_this_query_reads_is_waited_for_whatever_others_of_its_type_read() -> None:
+    async def either(query: Ask, views: Views) -> object:
+        if query.text == "notes":
+            return await views.get(NoteSeen, "all")
+        return await views.get(Balance, "a")
+
+    views = ToldViewStore()
+    application, _ = asking(either)
+    async with Bus(application, view_store=views) as bus:
+        receipt = await bus.send(WriteNote("n"))
+        assert await bus.query(Ask("notes"), after=receipt) == NoteSeen([1])
+        views.hold("notes")
+        receipt = await bus.send(Deposit("a", 5))
+        assert await bus.query(Ask(), after=receipt) == Balance("a", 5, [2])
+        views.release("notes")
+
+
+async def test_restarts_are_bounded() -> None:
+    views = ToldViewStore()
+    application, asked = asking(both)
+    async with Bus(application, view_store=views, limits=Limits(query_restarts_max=1)) as bus:
+        views.hold("balances")
+        receipt = await bus.send(Deposit("a"))
+        with pytest.raises(QueryFailed, match="at each of 1 attempts"):
+            await bus.query(Ask(), after=receipt)
+        assert asked.runs == 1
+        views.release("balances")
+
+
+async def test_a_projection_that_is_late_is_a_projection_timeout_which_says_that_it_is_recorded() -> None:
+    views = ToldViewStore()
+    async with Bus(LEDGER, view_store=views) as bus:
+        views.hold("balances")
+        receipt = await bus.send(Deposit("a"))
+        started = anyio.current_time()
+        with pytest.raises(ProjectionTimeout, match="is recorded") as caught:
+            await bus.query(GetBalance("a"), after=receipt, timeout=7)
+        assert anyio.current_time() - started == pytest.approx(7)
+        assert (caught.value.projection, caught.value.position, caught.value.at) == ("balances", 1, 0)
+        assert isinstance(caught.value, NotProjected)
+        views.release("balances")
+
+
+async def test_a_position_nobody_has_reached_is_a_projection_timeout() -> None:
+    async with Bus(LEDGER, limits=Limits(query_timeout_s=3)) as bus:
+        with pytest.raises(ProjectionTimeout):
+            await bus.query(GetBalance("a"), after=10**30)
+
+
+async def test_a_handler_that_is_late_is_a_query_timeout_and_its_snapshot_is_returned() -> None:
+    async def endless(query: Ask, views: Views) -> None:
+        await views.get(Balance, "a")
+        await anyio.sleep_forever()
+
+    store = ToldViewStore()
+    application, _ = asking(endless)
+    async with Bus(application, view_store=store, limits=Limits(query_timeout_s=3)) as bus:
+        receipt = await bus.send(Deposit("a"))
+        for after in (None, receipt):
+            started = anyio.current_time()
+            with pytest.raises(QueryTimeout) as caught:
+                await bus.query(Ask(), after=after)
+            assert anyio.current_time() - started == pytest.approx(3)
+            assert caught.value.query == "Ask"
+        assert (store.snapshots_open, store.snapshots_taken >= 2) == (0, True)
+
+
+async def test_the_wait_and_the_handler_share_one_deadline() -> None:
+    async def slow(query: Ask, views: Views) -> None:
+        await views.get(Balance, "a")
+        await anyio.sleep(6)
+
+    views = ToldViewStore()
+    application, _ = asking(slow)
+    async with Bus(application, view_store=views) as bus, anyio.create_task_group() as tasks:
+        views.hold("balances")
+        receipt = await bus.send(Deposit("a"))
+
+        async def release() -> None:
+            await anyio.sleep(5)
+            views.release("balances")
+
+        tasks.start_soon(release)
+        started = anyio.current_time()
+        with pytest.raises(QueryTimeout):
+            await bus.query(Ask(), after=receipt, timeout=10)
+        assert anyio.current_time() - started == pytest.approx(10)
+
+
+async def test_a_cancelled_query_returns_its_snapshot_and_leaves_no_waiter() -> None:
+    async def endless(query: Ask, views: Views) -> None:
+        await views.get(Balance, "a")
+        await anyio.sleep_forever()
+
+    store = ToldViewStore()
+    application, _ = asking(endless)
+    async with Bus(application, view_store=store) as bus:
+        store.hold("balances")
+        receipt = await bus.send(Deposit("a"))
+        for after in (None, receipt):
+            with anyio.move_on_after(1) as scope:
+                await bus.query(Ask(), after=after)
+            assert scope.cancelled_caught
+            assert store.snapshots_open == 0
+            assert not bus._opened().read.progress["balances"]._waiters
+        store.release("balances")
+
+
+@asynccontextmanager
+async def _rows():  # type: ignore[no-untyped-def]
+    """A bus on which the balances are a: 3, b: 1, c: 3, d: 2."""
+    application, _ = asking(lambda query, views: eval(query.text, {"views": views, **globals()}))
+    async with Bus(application, limits=Limits(find_views_max=4)) as bus:
+        for account, amount in {"c": 3, "a": 3, "d": 2, "b": 1}.items():
+            receipt = await bus.send(Deposit(account, amount))
+        await bus.wait_projected(receipt)
+        yield bus
+
+
+@pytest.mark.parametrize(
+    ("call", "keys"),
+    [
+        ("views.find(Balance)", "abcd"),
+        ("views.find(Balance, order_by='balance')", "bdac"),
+        ("views.find(Balance, order_by='-balance')", "acdb"),
+        ("views.find(Balance, order_by='-account', limit=2)", "dc"),
+        ("views.find(Balance, balance=3)", "ac"),
+        ("views.find(Balance, balance=3, order_by='-account')", "ca"),
+        ("views.find(Balance, balance=3, account='c')", "c"),
+        ("views.find(Balance, balance=3.0)", "ac"),
+        ("views.find(Balance, account='A')", ""),
+        ("views.find(Balance, account=None)", ""),
+        ("views.find(Balance, account='a\\0')", ""),
+        ("views.find(Balance, limit=0)", ""),
+        ("views.find(Balance, limit=99)", "abcd"),
+    ],
+)
+async def test_views_are_found_by_declared_fields_in_the_order_asked_for(call: str, keys: str) -> None:
+    async with _rows() as bus:
+        assert "".join(one.account for one in await bus.query(Ask(call))) == keys
+
+
+@pytest.mark.parametrize("key", ["none", "", "a\0", "\ud800", "A", "x" * 500])
+async def test_a_key_without_a_view_gets_none(key: str) -> None:
+    async with _rows() as bus:
+        assert await bus.query(Ask(f"views.get(Balance, {key!r})")) is None
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "why"),
+    [
+        ("views.find(Balance, positions=[])", ViewNotIndexed, r"indexes=\('balance', 'account', 'positions'\)"),
+        ("views.find(Balance, order_by='-positions')", ViewNotIndexed, "declare indexes="),
+        ("views.find(Balance, colour='red')", ViewNotIndexed, "has no field 'colour'"),
+        ("views.find(Balance, order_by='')", ViewNotIndexed, "has no field ''"),
+        ("views.find(Balance, order_by='--balance')", ViewNotIndexed, "has no field '-balance'"),
+        ("views.find(Balance, limit=-1)", QueryError, "must not be negative"),
+        ("views.find(Unprojected)", UnknownQuery, "no projection keeps the view 'Unprojected'"),
+        ("views.get(Unprojected, 'a')", UnknownQuery, "no projection keeps"),
+        ("views.get('Balance', 'a')", UnknownQuery, "no projection keeps"),
+        ("views.find(Balance, balance=2**64)", QueryFailed, "64 bits"),
+        ("views.find(Balance, account=views)", QueryFailed, "cannot index"),
+    ],
+)
+async def test_what_cannot_be_asked_says_why(call: str, kind: type[QueryError], why: str) -> None:
+    async with _rows() as bus:
+        with pytest.raises(kind, match=why) as caught:
+            await bus.query(Ask(call))
+        assert type(caught.value) is kind
+
+
+async def test_more_views_than_a_find_without_limit_may_return_are_refused_and_never_cut_off() -> None:
+    async with _rows() as bus:
+        assert len(await bus.query(Ask("views.find(Balance)"))) == 4
+        await bus.wait_projected(await bus.send(Deposit("e", 3)))
+        with pytest.raises(QueryError, match="find_views_max"):
+            await bus.query(Ask("views.find(Balance)"))
+        assert len(await bus.query(Ask("views.find(Balance, limit=5)"))) == 5
+        assert len(await bus.query(Ask("views.find(Balance, balance=3)"))) == 3
+
+
+class Seat(View):
+    passenger: str | None
+    since: datetime | None = None
+
+
+def project_seat(view: Seat | None, recorded: Recorded[Deposited], key: str) -> Seat:
+    amount = recorded.event.amount
+    return Seat(f"p{amount}" if amount else None, NOON + timedelta(hours=amount) if amount else None)
+
+
+SEATS = Projection(
+    name="seats",
+    version=1,
+    view=Seat,
+    project=project_seat,
+    key=lambda recorded: recorded.stream_id,
+    indexes=("passenger", "since"),
+    on_poison=STOP,
+)
+
+
+async def test_none_comes_first_and_last_when_descending_and_can_be_asked_for() -> None:
+    asked = Asked(lambda query, views: eval(query.text, {"views": views, **globals()}))
+    application = Application(deciders=[ACCOUNT, NOTE], projections=[SEATS], query_handlers=[asked.handle])
+    async with Bus(application) as bus:
+        for seat, amount in {"1A": 2, "1B": 0, "1C": 1}.items():
+            receipt = await bus.send(Deposit(seat, amount))
+        await bus.wait_projected(receipt)
+        for field in ("passenger", "since"):
+            found = await bus.query(Ask(f"views.find(Seat, order_by={field!r})"))
+            assert [one.passenger for one in found] == [None, "p1", "p2"]
+            found = await bus.query(Ask(f"views.find(Seat, order_by='-{field}')"))
+            assert [one.passenger for one in found] == ["p2", "p1", None]
+            assert await bus.query(Ask(f"views.find(Seat, {field}=None)")) == [Seat(None)]
+        found = await bus.query(Ask("views.find(Seat, since=NOON.astimezone() + timedelta(hours=1))"))
+        assert [one.passenger for one in found] == ["p1"]
+
+
+async def test_a_bug_in_a_handler_is_query_failed_with_its_cause_and_the_bus_goes_on() -> None:
+    views = ToldViewStore()
+    application, _ = asking(lambda query, views: eval(query.text))
+    async with Bus(application, view_store=views) as bus:
+        for text, kind in (("1 / 0", ZeroDivisionError), ("views.nothing", AttributeError), ("None", TypeError)):
+            with pytest.raises(QueryFailed, match=f"raised {kind.__name__}") as caught:
+                await bus.query(Ask(text))
+            assert isinstance(caught.value.__cause__, kind)
+            assert caught.value.query == "Ask"
+        assert views.snapshots_open == 0
+        await bus.wait_projected(await bus.send(Deposit("a")))
+
+
+async def test_an_error_of_the_bus_goes_through_a_handler_as_it_is() -> None:
+    raised = ProjectionStopped("another bus says so")
+
+    async def passing_on(query: Ask, views: Views) -> None:
+        raise raised
+
+    application, _ = asking(passing_on)
+    async with Bus(application) as bus:
+        with pytest.raises(ProjectionStopped) as caught:
+            await bus.query(Ask())
+        assert caught.value is raised
+        assert caught.value.__cause__ is None
+
+
+async def test_a_group_of_errors_that_is_no_mere_exception_goes_through_as_it_is() -> None:
+    async def interrupted(query: Ask, views: Views) -> None:
+        raise BaseExceptionGroup("several", [GeneratorExit()])
+
+    application, _ = asking(interrupted)
+    async with Bus(application) as bus:
+        with pytest.raises(BaseExceptionGroup, match="several"):
+            await bus.query(Ask())
+
+
+async def test_a_query_that_nobody_answers_says_so() -> None:
+    async with Bus(LEDGER) as bus:
+        with pytest.raises(UnknownQuery, match="nobody answers Ask"):
+            await bus.query(Ask())
+        with pytest.raises(UnknownQuery, match="nobody answers str"):
+            await bus.query("GetBalance")  # type: ignore[arg-type]
+
+
+async def test_a_stored_view_of_an_old_shape_is_a_query_error_with_the_word_version() -> None:
+    views = ToldViewStore()
+    async with Bus(LEDGER, view_store=views) as bus:
+        await bus.wait_projected(await bus.send(Deposit("a")))
+        rows = views.kept._tables["balances", 1].rows
+        rows["a"] = type(rows["a"])("a", b"{}", rows["a"].index_values)
+        with pytest.raises(QueryError, match="raise the projection's version"):
+            await bus.query(GetBalance("a"))
+
+
+async def test_a_handler_that_reads_no_view_is_answered_at_once_whatever_it_is_asked_after() -> None:
+    async def constant(query: Ask, views: Views) -> str:
+        return "constant"
+
+    application, _ = asking(constant)
+    async with Bus(application) as bus:
+        assert await bus.query(Ask(), after=10**9) == "constant"
+
+
+async def test_the_receipt_of_a_command_that_recorded_nothing_can_be_asked_after() -> None:
+    store = MemoryEventStore()
+    async with Bus(LEDGER, event_store=store) as bus:
+        nothing = await bus.send(Deposit("a", times=0))
+        assert await bus.query(GetBalance("a"), after=nothing) is None
+        await bus.send(Deposit("a", 5))
+        nothing = await bus.send(Deposit("b", times=0))
+        assert (nothing.events, nothing.position) == ((), 1)
+        assert await bus.query(GetBalance("a"), after=nothing) == Balance("a", 5, [1])
+        assert await bus.query(GetBalance("a"), after=nothing.position) == Balance("a", 5, [1])
+
+
+async def test_telemetry_hears_of_each_query_with_the_code_of_its_error() -> None:
+    heard: list[tuple[str, str | None]] = []
+
+    class Listening:
+        def context(self) -> str | None:
+            return None
+
+        def committed(self, commands: int, events: int, seconds: float) -> None: ...
+
+        def projected(self, projection: str, events: int, seconds: float) -> None: ...
+
+        def queried(self, query: str, seconds: float, code: str | None) -> None:
+            heard.append((query, code))
+
+    application, _ = asking(lambda query, views: eval(query.text, {"views": views, **globals()}))
+    async with Bus(application, telemetry=Listening()) as bus:
+        await bus.query(Ask("views.get(Balance, 'a')"))
+        with pytest.raises(QueryFailed):
+            await bus.query(Ask("1 / 0"))
+        with pytest.raises(QueryTimeout):
+            await bus.query(Ask("anyio.sleep_forever()"))
+    assert heard == [("Ask", None), ("Ask", "query-failed"), ("Ask", "query-timeout")]
