@@ -1,5 +1,6 @@
 """The in-memory stores: the shortest correct ones; they refuse exactly what the stores on SQL refuse."""
 
+from bisect import bisect_right
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from bus.core.stored import (
     Append,
     Appended,
     Checkpoint,
-    NewEvent,
+    History,
     Refusal,
     Stale,
     StoredEvent,
@@ -62,12 +63,14 @@ class MemoryEventStore(_Opened):
         super().__init__()
         self.shared = shared
         self.identity = str(uuid4())
-        self._log: list[tuple[Append, NewEvent, int, datetime]] = []
-        """The event at position p is at p - 1: who recorded it, what, its version and its time."""
+        self._log: list[Append] = []
+        """The event at position p is at p - 1: the entry that recorded it, once for each of its events."""
         self._streams: dict[str, list[int]] = {}
         """The event of version v is at index v - 1 of its stream's list, which holds indexes into the log."""
         self._commands: dict[str, int] = {}
         """Where in the log a command's first event is; the others follow it."""
+        self._batches: list[tuple[int, datetime]] = []
+        """Where in the log each batch begins, and when it was recorded."""
 
     async def append(self, batch: Sequence[Append], recorded_at: datetime) -> Appended:
         self._check_open()
@@ -89,14 +92,15 @@ class MemoryEventStore(_Opened):
                 if entry.events:
                     if places is None:
                         places = streams[entry.stream] = []
-                    commands[entry.command_id] = len(log)
-                    for event in entry.events:
-                        version += 1
-                        places.append(len(log))
-                        log.append((entry, event, version, recorded_at))
+                    place = commands[entry.command_id] = len(log)
+                    for _ in entry.events:
+                        places.append(place)
+                        log.append(entry)
+                        place += 1
                 continue
             refused[index] = refusal
             broken.add(entry.stream)
+        self._batches.append((position_before, recorded_at))
         return Appended(position_before, refused)
 
     async def head(self) -> int:
@@ -115,24 +119,32 @@ class MemoryEventStore(_Opened):
             found += [self._stored(place) for place in places[version : version + limit - len(found)]]
         return found
 
+    async def histories(self, after: Mapping[str, int], limit: int) -> Sequence[History]:
+        found: dict[str, list[NewEvent]] = {}
+        for stored in await self.stream_pages(after, limit):
+            found.setdefault(stored.stream, []).append(self._log[stored.position - 1][1])
+        return [History(stream, after[stream] + len(events), tuple(events)) for stream, events in found.items()]
+
     async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:
         self._check_open()
         return {one: self._already_recorded(one) for one in command_ids if one in self._commands}
 
     def _already_recorded(self, command_id: str) -> AlreadyRecorded:
         first = self._commands[command_id]
-        entry = self._log[first][0]
+        entry = self._log[first]
         return AlreadyRecorded(tuple([self._stored(place) for place in range(first, first + len(entry.events))]))
 
     def _stored(self, place: int) -> StoredEvent:
-        entry, event, version, recorded_at = self._log[place]
+        entry = self._log[place]
+        ordinal = place - self._commands[entry.command_id]
+        batch = bisect_right(self._batches, place, key=lambda batch: batch[0]) - 1
         return StoredEvent(
             position=place + 1,
             stream=entry.stream,
-            version=version,
-            name=event.name,
-            payload=event.payload,
-            recorded_at=recorded_at,
+            version=entry.expected_version + ordinal + 1,
+            name=entry.events[ordinal].name,
+            payload=entry.events[ordinal].payload,
+            recorded_at=self._batches[batch][1],
             command_id=entry.command_id,
             fingerprint=entry.fingerprint,
             correlation_id=entry.correlation_id,

@@ -65,6 +65,12 @@ CROSS JOIN events e ON e.stream_key = s.stream_key AND e.version > w.value
 LIMIT ?
 """
 
+HISTORIES = """
+SELECT s.name, e.name, e.payload FROM json_each(?) w CROSS JOIN streams s ON s.name = w.key
+CROSS JOIN events e ON e.stream_key = s.stream_key AND e.version > w.value
+LIMIT ?
+"""
+
 STREAM_HEADS = """
 SELECT s.name, s.stream_key, (SELECT coalesce(max(version), 0) FROM events e WHERE e.stream_key = s.stream_key)
 FROM json_each(?) w CROSS JOIN streams s ON s.name = w.value

@@ -1,9 +1,11 @@
 """The event store in a SQLite file."""
 
+import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from operator import itemgetter
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,12 +13,12 @@ import msgspec
 
 from adapters.sqlite.append import Appender, texts
 from adapters.sqlite.database import Database, Synchronous, open_for_reading, open_for_writing, reading_uri
-from adapters.sqlite.event_schema import COMMANDS, HEAD, LAYOUT, PAGE, STREAM_PAGES, stored_events
+from adapters.sqlite.event_schema import COMMANDS, HEAD, HISTORIES, LAYOUT, PAGE, STREAM_PAGES, stored_events
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers
 from adapters.sqlite.thread import OwnerThread
 from bus.core.errors import StoreInUse, StoreUnavailable
-from bus.core.stored import AlreadyRecorded, Append, Appended, StoredEvent, text_fault
+from bus.core.stored import AlreadyRecorded, Append, Appended, History, NewEvent, StoredEvent, text_fault
 
 
 class SqliteEventStore:
@@ -92,8 +94,15 @@ class SqliteEventStore:
         return stored_events(await self._fetch(PAGE, after, limit))
 
     async def stream_pages(self, after: Mapping[str, int], limit: int) -> Sequence[StoredEvent]:
-        wanted = {stream: version for stream, version in after.items() if text_fault(stream) is None}
-        return stored_events(await self._fetch(STREAM_PAGES, msgspec.json.encode(wanted).decode(), limit))
+        return stored_events(await self._fetch(STREAM_PAGES, _versions(after), limit))
+
+    async def histories(self, after: Mapping[str, int], limit: int) -> Sequence[History]:
+        rows = await self._fetch(HISTORIES, _versions(after), limit)
+        found: list[History] = []
+        for stream, group in itertools.groupby(rows, itemgetter(0)):
+            events = tuple([NewEvent(name, payload) for _, name, payload in group])
+            found.append(History(stream, after[stream] + len(events), events))
+        return found
 
     async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:
         found: dict[str, list[StoredEvent]] = {}
@@ -114,3 +123,8 @@ class SqliteEventStore:
         if self._read_only:
             return open_for_reading(self._path, LAYOUT, self._url)
         return open_for_writing(self._path, LAYOUT, self._url, self._synchronous, self._busy_timeout_s)
+
+
+def _versions(after: Mapping[str, int]) -> str:
+    """Streams and versions as `json_each` takes them, without names that no column can hold."""
+    return msgspec.json.encode({name: version for name, version in after.items() if text_fault(name) is None}).decode()

@@ -50,6 +50,16 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     traceparent: str | None = None
 
 
+class History(msgspec.Struct, frozen=True):
+    """Events of one stream, by version, as much of them as makes a state."""
+
+    stream: str
+    version: int
+    """The version of the last of them."""
+    events: tuple[NewEvent, ...]
+    """At least one."""
+
+
 class Stale(msgspec.Struct, frozen=True):
     """The stream was not at the expected version."""
 

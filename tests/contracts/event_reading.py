@@ -67,6 +67,20 @@ class EventReadingLaws:
             assert list(await store.stream_pages({}, 9)) == []
             assert list(await store.stream_pages({"a-1\0": 0, "a-1\ud800": 0, "A-1": 0, "a-": 0}, 9)) == []
 
+    async def test_histories_are_the_events_of_the_streams_without_their_places(self, new_store: NewStore) -> None:
+        async with new_store() as store:
+            await _fill(store)
+            for limit in range(1, 10):
+                after = {"a-3": 0, "none": 0, "a-1": 1, "nul\0": 0, "a-2": 2}
+                while read := await store.histories(after, limit):
+                    page = await store.stream_pages(after, limit)
+                    events = [(one.stream, event.name, event.payload) for one in read for event in one.events]
+                    assert events == [(event.stream, event.name, event.payload) for event in page]
+                    assert {one.stream: one.version for one in read} == {event.stream: event.version for event in page}
+                    assert all(one.events for one in read)
+                    after |= {one.stream: one.version for one in read}
+                assert after == {"a-3": 2, "none": 0, "a-1": 3, "nul\0": 0, "a-2": 3}
+
     async def test_commands_are_found_with_all_their_events(self, new_store: NewStore) -> None:
         async with new_store() as store:
             await _fill(store)
