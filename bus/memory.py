@@ -17,6 +17,7 @@ from bus.core.stored import (
     Appended,
     Checkpoint,
     History,
+    NewEvent,
     Refusal,
     Stale,
     StoredEvent,
@@ -77,6 +78,7 @@ class MemoryEventStore(_Opened):
         recorded_at = recorded_at.astimezone(UTC)
         log, streams, commands = self._log, self._streams, self._commands
         position_before = len(log)
+        self._batches.append((position_before, recorded_at))
         refused: dict[int, Refusal] = {}
         broken: set[str] = set()
         for index, entry in enumerate(batch):
@@ -100,7 +102,6 @@ class MemoryEventStore(_Opened):
                 continue
             refused[index] = refusal
             broken.add(entry.stream)
-        self._batches.append((position_before, recorded_at))
         return Appended(position_before, refused)
 
     async def head(self) -> int:
@@ -122,7 +123,7 @@ class MemoryEventStore(_Opened):
     async def histories(self, after: Mapping[str, int], limit: int) -> Sequence[History]:
         found: dict[str, list[NewEvent]] = {}
         for stored in await self.stream_pages(after, limit):
-            found.setdefault(stored.stream, []).append(self._log[stored.position - 1][1])
+            found.setdefault(stored.stream, []).append(NewEvent(stored.name, stored.payload))
         return [History(stream, after[stream] + len(events), tuple(events)) for stream, events in found.items()]
 
     async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:
