@@ -79,10 +79,18 @@ def conflict(stream: str, expected: int, actual: int) -> VersionConflict:
     )
 
 
+def in_words(error: Exception) -> str:
+    """What a user's function raised; it may not even be able to say so."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
+
+
 def failed(command: Command, stream: str, error: Exception) -> CommandFailed:
     name = tag_of(type(command))
     failed = CommandFailed(
-        f"command {name!r} failed for {stream!r}: {type(error).__name__}: {error}. Nothing was recorded; "
+        f"command {name!r} failed for {stream!r}: {in_words(error)}. Nothing was recorded; "
         "this is a bug in the aggregate's code, not a rejection",
         command=name,
         stream=stream,

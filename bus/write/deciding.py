@@ -79,7 +79,8 @@ class Deciding:
         taken, again = turn.taken, turn.again
         for index, actor in enumerate(actors):
             if turn.commands >= self._commands_max or turn.payload_bytes >= self._batch_bytes_max:
-                again.extend(actors[index:])
+                # Before those who had their share: a mailbox that never empties keeps nobody from their turn.
+                again[:0] = actors[index:]
                 break
             actor.busy = True
             if actor.state is None:
@@ -94,7 +95,9 @@ class Deciding:
                 actor.mail = rest
                 again.append(actor)
 
-    def _decide_mail(self, turn: Turn, actor: Actor, mail: list[Envelope]) -> list[Envelope] | None:
+    def _decide_mail(  # noqa: PLR0915
+        self, turn: Turn, actor: Actor, mail: list[Envelope]
+    ) -> list[Envelope] | None:
         """Decides one actor's mail in the order sent; returns what must wait for another turn.
 
         This is the bus's hottest loop, and therefore one: a call costs as much as the encoding of an event.
@@ -149,6 +152,9 @@ class Deciding:
             self._stage(turn, envelope, version, events, new)
             state = after
             version += len(new)
+            if turn.payload_bytes >= self._batch_bytes_max:
+                rest = mail[index + 1 :] + (rest or [])
+                break
         if version != actor.version:
             turn.states.append((actor, state, version))
         return rest

@@ -14,7 +14,7 @@ from bus.core.messages import Command
 from bus.core.names import id_fault
 from bus.ports import Clock, Ids, Telemetry
 from bus.runtime.reply import Reply
-from bus.write.answers import failed_before, overloaded, reused, unknown_command
+from bus.write.answers import failed_before, in_words, overloaded, reused, unknown_command
 from bus.write.deadlines import Deadlines
 from bus.write.directory import Actor, Directory
 from bus.write.envelope import Envelope, Outcome, Twin
@@ -88,7 +88,7 @@ class Intake:
             aggregate_id = route.identify(command)
             stream = route.prefix + aggregate_id
         except Exception as error:
-            raise failed_before(command, None, f"finding its aggregate raised {error!r}") from error
+            raise failed_before(command, None, f"finding its aggregate raised {in_words(error)}") from error
         if self.in_flight >= self._bus_commands_max:
             raise overloaded(stream, self.in_flight)
         if timeout is not None or correlation_id is not None:

@@ -12,6 +12,7 @@ from bus.core.messages import Event, State
 from bus.core.schema import Schema
 from bus.core.stored import StoredEvent
 from bus.ports import EventStore
+from bus.write.answers import in_words
 
 
 class Found(msgspec.Struct):
@@ -79,8 +80,8 @@ class Recovery:
             found.fault = error
         except Exception as error:
             found.fault = CommandFailed(
-                f"{stream!r} could not be recovered: evolve raised {error!r} on its recorded events. Nothing was "
-                "recorded; this is a bug in the aggregate's code",
+                f"{stream!r} could not be recovered: evolve raised {in_words(error)} on its recorded events. "
+                "Nothing was recorded; this is a bug in the aggregate's code",
                 command="",
                 stream=stream,
             )

@@ -121,7 +121,8 @@ class WriteSide:
         """Gives the turn's actors back: what must be decided again goes before what has come since."""
         now = turn.started
         for actor in actors:
-            if actor not in self._recovering:
+            # One that was cold may have been recovered, or given up and passivated, in the meantime.
+            if actor.busy and actor not in self._recovering:
                 actor.busy = False
                 self.directory.touch(actor, now)
         left = set(turn.again)

@@ -1,5 +1,6 @@
 """A small bank for tests: accounts, and commands whose decisions go wrong in every way there is."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -105,6 +106,10 @@ def misbehave(how: str, note: Any) -> Any:
             return None
         case "generator":
             return (event for event in [Opened()])
+        case "empty generator":
+            return (event for event in ())
+        case "endless":
+            return (Opened() for _ in itertools.count())
         case "event":
             return Deposited(1)
         case "foreign":
