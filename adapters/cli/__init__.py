@@ -35,12 +35,22 @@ def run(arguments: Sequence[str], *, own_process: bool = False) -> int:
     try:
         return execute(arguments, prepare=set_up_process if own_process else None)
     except BrokenPipeError:
-        # Whoever read the output has seen enough. Python would complain at exit while it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has seen enough.
+        _discard_output()
         return 141
+    except OSError as error:
+        # Commands translate what concerns files and stores, which leaves the output: a full disk, for one.
+        _discard_output()
+        print(f"doubledecker: cannot write the output: {error.strerror or error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _discard_output() -> None:
+    """Else Python complains at exit, when it flushes what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def set_up_process() -> None:

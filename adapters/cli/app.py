@@ -7,6 +7,7 @@ from typing import Annotated, Final
 
 import cyclopts
 from rich.console import Console
+from rich.text import Text
 
 from adapters.cli.failures import Failure, Refused
 from bus import BusError, StoreUnavailable, Unusable
@@ -26,6 +27,10 @@ _DEMO_NEEDS: Final = ("adapters.demo", "adapters.flights", "domain", "readmodels
 
 def execute(arguments: Sequence[str], *, prepare: Callable[[], None] | None = None) -> int:
     """Runs a command line; `prepare` is called when everything is imported, just before the command."""
+    for argument in arguments:
+        if not _is_text(argument):
+            print(f"doubledecker: {argument!r} is not UTF-8: rename the file", file=sys.stderr)
+            return 2
     errors = Console(stderr=True, soft_wrap=True)
     try:
         command, bound, _ = build().parse_args(list(arguments), exit_on_error=False, error_console=errors)
@@ -48,6 +53,7 @@ def build() -> cyclopts.App:
         name="doubledecker",
         help="A message bus for CQRS and event sourcing: one deck writes, one deck reads.",
         version_flags=[],
+        error_formatter=_in_one_line,
     )
     for name, (path, summary) in COMMANDS.items():
         if name == "demo" and not all(_is_installed(module) for module in _DEMO_NEEDS):
@@ -62,6 +68,19 @@ def exit_code(error: Failure | BusError) -> int:
     if isinstance(error, Failure):
         return error.exit_code
     return 2 if isinstance(error, Unusable) and not isinstance(error, StoreUnavailable) else 1
+
+
+def _in_one_line(error: cyclopts.CycloptsError) -> Text:
+    return Text(f"doubledecker: {' '.join(str(error).split())} Try --help.")
+
+
+def _is_text(argument: str) -> bool:
+    """Whether it can be encoded again, in messages and in JSON; bytes that are no UTF-8 come as lone surrogates."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_installed(module: str) -> bool:

@@ -14,6 +14,8 @@ from adapters.cli.stores import event_store
 from bus.core.stored import StoredEvent
 
 PAGE_EVENTS = 2_000
+POSITION_MAX = 2**63 - 1
+"""No store counts further."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -37,7 +39,7 @@ def export(
     *,
     store: str,
     stream: str | None = None,
-    after: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0,
+    after: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=POSITION_MAX))] = 0,
 ) -> None:
     """Write recorded events as NDJSON to standard output, in order; the store may be in use meanwhile.
 

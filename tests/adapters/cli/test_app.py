@@ -34,6 +34,7 @@ def test_every_command_has_a_place() -> None:
         (["demo", "--speed", "9"], "--speed"),
         (["demo", "file.csv"], "file.csv"),
         (["demo", "--store"], "--store"),
+        (["demo", "--input", "\udcff.csv"], "'\\udcff.csv' is not UTF-8"),
         (["demo", "--store", "nonsense"], "'nonsense' is no URL of a store"),
         (["demo", "--store", "sqlite:///no/folder/flights.db"], "no/folder"),
         (["demo", "--store", "sqlite:///notes.txt"], "notes.txt"),

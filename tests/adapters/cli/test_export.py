@@ -126,6 +126,7 @@ def test_a_store_can_be_exported_while_a_bus_writes_to_it(
         (["--store", "sqlite:///README.md"], "README.md"),
         (["--store", "nonsense"], "'nonsense' is no URL of a store"),
         (["--store", "memory:", "--after", "-1"], "Must be >= 0"),
+        (["--store", "memory:", "--after", str(2**63)], "Must be <= 9223372036854775807"),
         ([], "--store"),
     ],
 )

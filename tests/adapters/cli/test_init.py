@@ -42,6 +42,19 @@ def test_output_that_nobody_reads_any_more_is_no_error(tmp_path: Path) -> None:
         assert process.wait(timeout=60) == 141
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path}/flights.db"
+    assert doubledecker("demo", "--json", "--limit", "5", "--store", store).returncode == 0
+    for arguments in (["export", "--store", store], ["demo", "--limit", "5", "--store", store]):
+        with Path("/dev/full").open("w") as full:
+            process = subprocess.run(
+                [sys.executable, "-c", MAIN, *arguments], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, check=False
+            )
+        assert process.returncode == 1
+        assert process.stderr == b"doubledecker: cannot write the output: No space left on device\n"
+
+
 def test_without_the_demos_packages_the_rest_works_and_the_demo_says_why(tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns("demo.py", "flights", "__pycache__")
     for folder in ("bus", "adapters"):
