@@ -19,7 +19,7 @@ from adapters.cli import stores, tables
 from adapters.cli.failures import Failure, Refused
 from adapters.flights import FlightRecords, InputError, Played, UnusableRow, carrier_names, commands, read_flights
 from adapters.flights.zones import DATA, zone
-from bus import Application, Bus, BusError, CommandIdReused, Rejected
+from bus import Application, Bus, BusError, CommandIdReused, ProjectionTimeout, Rejected
 from domain.flight import FLIGHT, Airport
 from readmodels.aircraft_day import AIRCRAFT_DAYS, AircraftDay, GetAircraftDay, aircraft_day, day_of
 from readmodels.departures import DEPARTURES, Departure, GetDepartures, departures
@@ -219,7 +219,7 @@ async def run(
         before = bus.statistics().position
         progress.update(task, description="playing", total=len(played), completed=0)
         position = await tally.play(bus, played, lambda count: progress.advance(task, count))
-        await bus.wait_projected(position)
+        await caught_up(bus, position)
         seconds = time.perf_counter() - started
         shown = await ask(bus, records, position)
     progress.update(task, description="checking", total=None)
@@ -236,6 +236,21 @@ async def run(
         views=views,
     )
     return summary, shown, tally
+
+
+async def caught_up(bus: Bus, position: int) -> None:
+    """Waits for the read models as long as they move; a million events may take longer than one wait of the bus.
+
+    Raises `ProjectionTimeout` for one that does not move, and `ProjectionStopped`.
+    """
+    seen: tuple[str, int] | None = None
+    while True:
+        try:
+            return await bus.wait_projected(position)
+        except ProjectionTimeout as late:
+            if seen == (late.projection, late.at):
+                raise
+            seen = (late.projection, late.at)
 
 
 async def ask(bus: Bus, records: FlightRecords, position: int) -> Shown:

@@ -15,7 +15,7 @@ from adapters.cli import run, stores
 from adapters.cli.failures import Failure
 from adapters.demo import TRAFFIC, Tally, chunks
 from adapters.flights import FlightRecords, commands, read_flights
-from bus import Bus, MemoryEventStore, StoreUnavailable
+from bus import Bus, MemoryEventStore, ProjectionTimeout, StoreUnavailable
 from bus.core.stored import Append, Appended
 from tests.adapters.flights.rows import row, write
 
@@ -220,6 +220,28 @@ async def test_a_store_that_fails_ends_the_run_with_what_to_do(monkeypatch: pyte
         with pytest.raises(Failure, match=r"stopped after 10 commands: .*disk is full.*same --store"):
             await Tally().play(bus, played, shown.append)
     assert shown == [10]
+
+
+class LateBus:
+    """A bus whose read models need some waits, or for ever."""
+
+    def __init__(self, *reached: int) -> None:
+        self.reached = list(reached)
+
+    async def wait_projected(self, position: int) -> None:
+        at = self.reached.pop(0)
+        if at < position:
+            raise ProjectionTimeout("not yet", projection="departures", position=position, at=at)
+
+
+@pytest.mark.anyio
+async def test_read_models_are_waited_for_as_long_as_they_move() -> None:
+    late: Any = LateBus(3, 6, 10)
+    await demo.caught_up(late, 10)
+    assert late.reached == []
+    stuck: Any = LateBus(3, 6, 6, 10)
+    with pytest.raises(ProjectionTimeout):
+        await demo.caught_up(stuck, 10)
 
 
 def test_chunks_hold_everything_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
