@@ -53,6 +53,10 @@ class Appender:
 
     The common batch is compared with the heads it remembers and inserted without a look at the database; that no
     command is recorded twice is seen by the unique index. Only what that batch cannot be is gone through one by one.
+
+    What it remembers changes only once COMMIT has returned, so a failed append leaves it as it was. Should it be wrong
+    all the same, since a commit in doubt has happened or another program wrote past the lock, then the batch does not
+    fit or a unique index refuses it, and going through it one by one reads everything anew.
     """
 
     def __init__(self, connection: sqlite3.Connection, url: str, heads_max: int) -> None:
@@ -66,13 +70,7 @@ class Appender:
     def append(self, batch: Sequence[Append], recorded_at: datetime) -> Appended:
         """Raises as the port says."""
         moment = to_microseconds(recorded_at)
-        try:
-            return self._all_at_once(batch, moment) or self._one_by_one(batch, moment)
-        except BaseException:
-            # What the database holds now is known again when it has been read.
-            self._heads.clear()
-            self._counters = None
-            raise
+        return self._all_at_once(batch, moment) or self._one_by_one(batch, moment)
 
     def _all_at_once(self, batch: Sequence[Append], moment: int) -> Appended | None:
         """Records the whole batch, or nothing of it if an entry is not as usual."""
@@ -136,7 +134,6 @@ class Appender:
         refused: dict[int, Refusal] = {}
         broken: set[str] = set()
         heads: dict[str, Head] = {}
-        # Everything is read anew here, so that even what another program wrote past the lock is respected.
         self._counters = None
         with transaction(self._connection, self._url):
             before, next_key = self._read_counters()

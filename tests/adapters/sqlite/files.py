@@ -36,13 +36,16 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 class FailingConnection(sqlite3.Connection):
-    """A connection of which one statement fails with one of SQLite's codes."""
+    """A connection of which one statement fails with one of SQLite's codes; if `late`, after it was carried out."""
 
     fails: str = ""
     code: int = 0
+    late: bool = False
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         if self.fails and sql.startswith(self.fails):
+            if self.late:
+                super().execute(sql, parameters)
             error = sqlite3.OperationalError(f"{self.fails} failed")
             error.sqlite_errorcode = self.code
             raise error

@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from adapters.sqlite.database import Database, open_for_writing
 from adapters.sqlite.errors import CommitInDoubt
 from adapters.sqlite.event_schema import LAYOUT
 from bus.core.errors import StoreUnavailable
-from bus.core.stored import Append, Appended, NewEvent, Stale, Unstorable
+from bus.core.stored import AlreadyRecorded, Append, Appended, NewEvent, Stale, Unstorable
 from bus.memory import MemoryEventStore
 from tests.adapters.sqlite.files import FailingConnection, fetch, raw
 from tests.contracts.entries import NOON, entry
@@ -168,17 +169,40 @@ def test_a_value_of_a_wrong_type_is_refused_alone(database: Database) -> None:
 def test_after_a_failed_commit_the_identical_batch_is_recorded_once(
     tmp_path: Path, code: int, raises: type[Exception]
 ) -> None:
-    open_for_writing(tmp_path / "e.db", LAYOUT, "sqlite:///e.db", "OFF").close()
-    connection = sqlite3.connect(tmp_path / "e.db", isolation_level=None, factory=FailingConnection)
-    appender = Appender(connection, "sqlite:///e.db", 100)
-    appender.append([entry("a-1", 0, "c1")], NOON)
-    batch = [entry("a-1", 1, "c2"), entry("a-2", 0, "c3")]
-    connection.fails, connection.code = "COMMIT", code
-    with pytest.raises(raises):
-        appender.append(batch, NOON)
-    connection.fails = ""
-    assert appender.append(batch, NOON) == Appended(1, {})
+    with _failing(tmp_path / "e.db") as connection:
+        appender = Appender(connection, "sqlite:///e.db", 100)
+        appender.append([entry("a-1", 0, "c1")], NOON)
+        batch = [entry("a-1", 1, "c2"), entry("a-2", 0, "c3")]
+        connection.fails, connection.code = "COMMIT", code
+        with pytest.raises(raises):
+            appender.append(batch, NOON)
+        connection.fails = ""
+        assert appender.append(batch, NOON) == Appended(1, {})
     assert fetch(tmp_path / "e.db", "SELECT position, version FROM events") == [(1, 1), (2, 2), (3, 1)]
+
+
+def test_a_commit_in_doubt_that_happened_is_found_and_not_repeated(tmp_path: Path) -> None:
+    with _failing(tmp_path / "e.db") as connection:
+        appender = Appender(connection, "sqlite:///e.db", 100)
+        appender.append([entry("a-1", 0, "c1")], NOON)
+        batch = [entry("a-1", 1, "c2"), entry("a-2", 0, "c3")]
+        connection.fails, connection.code, connection.late = "COMMIT", sqlite3.SQLITE_IOERR_FSYNC, True
+        with pytest.raises(CommitInDoubt):
+            appender.append(batch, NOON)
+        connection.fails = ""
+        again = appender.append(batch, NOON)
+        assert {index: type(refusal) for index, refusal in again.refused.items()} == dict.fromkeys(
+            (0, 1), AlreadyRecorded
+        )
+        more = [entry("a-1", 2, "c4"), entry("a-2", 1, "c5"), entry("a-3", 0, "c6")]
+        assert appender.append(more, NOON) == Appended(3, {})
+
+
+@contextmanager
+def _failing(path: Path) -> Iterator[FailingConnection]:
+    open_for_writing(path, LAYOUT, "sqlite:///e.db", "OFF").close()
+    connection = sqlite3.connect(path, isolation_level=None, factory=FailingConnection)
+    yield connection
     connection.close()
 
 

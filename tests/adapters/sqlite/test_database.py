@@ -94,6 +94,19 @@ async def test_a_store_of_a_later_release_is_refused_and_stays_as_it_was(tmp_pat
     assert (tmp_path / "x.db").read_bytes() == before
 
 
+async def test_a_failed_opening_holds_no_lock(tmp_path: Path) -> None:
+    async with SqliteEventStore(tmp_path / "x.db"):
+        pass
+    with raw(tmp_path / "x.db") as connection:
+        connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
+        with pytest.raises(StoreTooNew) as caught:
+            await SqliteEventStore(tmp_path / "x.db").__aenter__()
+        connection.execute("UPDATE meta SET value = '1' WHERE name = 'schema_version'")
+    async with SqliteEventStore(tmp_path / "x.db"):
+        # As long as the error lives, so does what it refers to.
+        assert caught.value.__traceback__ is not None
+
+
 async def test_a_damaged_store_is_refused(tmp_path: Path, opens: Open) -> None:
     make = SqliteViewStore if opens is SqliteViewStore else SqliteEventStore
     async with make(tmp_path / "x.db"):
