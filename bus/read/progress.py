@@ -108,9 +108,12 @@ async def wait_for_all(progresses: Sequence[Progress], position: int, deadline: 
 
     That is `ProjectionStopped`, or `ProjectionTimeout` at the deadline.
     """
+    expired = False
     while behind := [one for one in progresses if one.position < position]:
         for one in behind:
             one.check(position)
+        if expired:
+            raise behind[0].late(position)
         # One reply for all: whoever comes first, or stops first, wakes the waiter, who looks at all of them again.
         waiter = behind[0].add_waiter(position)
         for one in behind[1:]:
@@ -121,9 +124,4 @@ async def wait_for_all(progresses: Sequence[Progress], position: int, deadline: 
             finally:
                 for one in behind:
                     one.remove_waiter(waiter)
-        if scope.cancelled_caught:
-            for one in behind:
-                one.check(position)
-            for one in behind:
-                if one.position < position:
-                    raise one.late(position)
+        expired = scope.cancelled_caught

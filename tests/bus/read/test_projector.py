@@ -1,7 +1,7 @@
 """Projector: retries, stops and outages; whatever fails, each event reaches the views once."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import anyio
 import anyio.lowlevel
@@ -20,7 +20,7 @@ from bus import (
     Removed,
     Statistics,
 )
-from bus.core.stored import Append, NewEvent
+from bus.core.stored import Append, NewEvent, StoredEvent, ViewChanges, ViewTable
 from tests.support.ledger import (
     ACCOUNT,
     JOURNAL,
@@ -200,7 +200,7 @@ async def test_an_event_whose_key_cannot_be_computed_stops_there_even_if_an_earl
 
 async def test_a_view_that_the_store_cannot_hold_stops_at_the_event_that_made_it() -> None:
     class Fussy(ToldViewStore):
-        async def commit(self, table, changes):  # type: ignore[no-untyped-def]
+        async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
             if any(b'"balance":113' in view.payload for view in changes.put):
                 raise ValueError("113 cannot be held")
             return await super().commit(table, changes)
@@ -213,6 +213,38 @@ async def test_a_view_that_the_store_cannot_hold_stops_at_the_event_that_made_it
                 await bus.wait_settled()
             assert of(bus.statistics()).position == place - 1
             assert len(await bus.query(GetBalances())) == place - 1
+
+
+async def test_a_commit_without_views_that_is_refused_for_its_data_is_an_outage_and_no_poison() -> None:
+    class Confused(ToldViewStore):
+        refusals = 3
+
+        async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
+            if self.refusals and not changes.put:
+                self.refusals -= 1
+                raise ValueError("there is nothing to refuse")
+            return await super().commit(table, changes)
+
+    async with Bus(ledger(balances()), view_store=Confused()) as bus:
+        await bus.wait_projected(await bus.send(WriteNote("n")))
+
+
+async def test_nothing_is_skipped_when_the_sound_part_of_a_batch_must_be_read_again_in_smaller_pages() -> None:
+    store, views, brittle = MemoryEventStore(), ToldViewStore(), Brittle(times=1)
+    limits = Limits(feed_events_max=10, projection_events_max=10, page_events_max=2, projection_backoff_s=5)
+    async with Bus(ledger(balances(brittle.project)), event_store=store, view_store=views, limits=limits) as bus:
+        views.faulty = "balances"
+        views.faults.append("refuse")
+        # One turn of the feed, whose ninth event fails; the commit of the eight before it is refused.
+        await bus.send_many([*[Deposit("a")] * 8, Deposit("b", POISON)])
+        await anyio.wait_all_tasks_blocked()
+        assert brittle.raised_at
+        # Meanwhile the feed moves on, and they have to be read from the store, two at a time.
+        await bus.send(Deposit("c", times=30))
+        await bus.wait_settled()
+        a, b = await bus.query(GetBalance("a")), await bus.query(GetBalance("b"))
+        assert (a and a.positions, b and b.positions) == (list(range(1, 9)), [9])
+        assert of(bus.statistics()).events == 39
 
 
 async def test_an_unknown_event_of_ours_stops_after_what_came_before_was_committed() -> None:
@@ -324,7 +356,7 @@ async def test_after_another_bus_moved_the_checkpoint_the_projector_stops_visibl
 
 async def test_an_uncertain_commit_after_which_somebody_else_moved_the_checkpoint_stops_as_well() -> None:
     class Stolen(ToldViewStore):
-        async def commit(self, table, changes):  # type: ignore[no-untyped-def]
+        async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
             self.faults.append("lose")
             await super().commit(table, changes)
             raise ConnectionError("lost on the way back")
@@ -358,7 +390,7 @@ async def test_the_event_store_failing_is_no_reason_to_stop() -> None:
     class Flaky(MemoryEventStore):
         failures = 3
 
-        async def page(self, after: int, limit: int):  # type: ignore[no-untyped-def]
+        async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
             if self.failures:
                 self.failures -= 1
                 raise ConnectionError("no page today")
