@@ -48,6 +48,8 @@ class WriteSide:
         self._telemetry = telemetry
         self._turn: Turn | None = None
         self._recovering: set[Actor] = set()
+        self._lost = 0
+        """Commands whose outcome was unknown when the bus was closed."""
         self.directory = Directory(limits)
         self.dispatcher: Dispatcher[Actor] = Dispatcher(self._run_turn, new_reply)
         self.deadlines = Deadlines(
@@ -107,15 +109,19 @@ class WriteSide:
         finally:
             self._turn = None
             self._release(actors, turn, again)
-        self._telemetry.committed(len(turn.staged), len(turn.entries), self._clock.monotonic() - started)
 
     async def _commit(self, turn: Turn) -> Mapping[Actor, list[Envelope]]:
         if not turn.entries:
             return self._settling.committed(turn, None)
+        commands, events = self.commit.commands, self.commit.events
         outcome = await self.commit.append(turn.entries, lambda: any(one.envelope.wanted() for one in turn.staged))
-        if isinstance(outcome, Committed):
-            return self._settling.committed(turn, outcome)
-        return self._settling.failed(turn, outcome)
+        if not isinstance(outcome, Committed):
+            return self._settling.failed(turn, outcome)
+        again = self._settling.committed(turn, outcome)
+        self._telemetry.committed(
+            self.commit.commands - commands, self.commit.events - events, self._clock.monotonic() - turn.started
+        )
+        return again
 
     def _release(self, actors: list[Actor], turn: Turn, again: Mapping[Actor, list[Envelope]]) -> None:
         """Gives the turn's actors back: what must be decided again goes before what has come since."""
@@ -146,6 +152,7 @@ class WriteSide:
         for mail in turn.taken:
             for envelope in mail:
                 if envelope.is_open:
+                    self._lost += not self.intake.is_open
                     envelope.actor.state = None
                     self.intake.settle(envelope, unknown(envelope, "the bus stopped while recording it"))
             rest = mail[0].actor.mail
@@ -158,10 +165,14 @@ class WriteSide:
     def _recover(self, actors: list[Actor]) -> None:
         self._recovering.update(actors)
         step = self._limits.recover_streams_max
-        for start in range(0, len(actors), step):
-            batch = actors[start : start + step]
-            pause_s = max(self._pause_s(actor.crashes) for actor in batch)
-            self._supervisor.start("recovery", partial(self._recover_now, batch, pause_s))
+        # Who has to pause does not keep those waiting who need not.
+        by_pause: dict[float, list[Actor]] = {}
+        for actor in actors:
+            by_pause.setdefault(self._pause_s(actor.crashes), []).append(actor)
+        for pause_s, together in by_pause.items():
+            for start in range(0, len(together), step):
+                batch = together[start : start + step]
+                self._supervisor.start("recovery", partial(self._recover_now, batch, pause_s))
 
     def _pause_s(self, crashes: int) -> float:
         """A bug once is no reason to wait; a state that breaks again and again is."""
@@ -190,7 +201,8 @@ class WriteSide:
                 if actor.mail is not None:
                     self.dispatcher.wake(actor)
             else:
-                actor.crashes += 1
+                # A store that is away says nothing about the aggregate.
+                actor.crashes += failure is None
                 mail, actor.mail = actor.mail or [], None
                 for envelope in mail:
                     self.intake.settle(envelope, fault.copy())
@@ -223,7 +235,7 @@ class WriteSide:
 
     def abandon(self) -> int:
         """Answers everything still in flight once the dispatcher has ended; returns how many commands that were."""
-        left = self.busy
+        left = self._lost + self.busy
         for actor in list(self.directory.actors.values()):
             mail, actor.mail = actor.mail or [], None
             for envelope in mail:

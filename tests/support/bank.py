@@ -107,7 +107,7 @@ def misbehave(how: str, note: Any) -> Any:
         case "generator":
             return (event for event in [Opened()])
         case "empty generator":
-            return (event for event in ())
+            return iter(())
         case "endless":
             return (Opened() for _ in itertools.count())
         case "event":
