@@ -1,12 +1,9 @@
-"""The rules of a flight: a table of what is taken and refused in each status, and properties over all histories."""
+"""The rules of a flight: a table of what is taken and refused in each status, and each rule by itself."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
-import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bus.core import Rejected
 from domain.flight import (
@@ -28,7 +25,6 @@ from domain.flight import (
     FlightDeparted,
     FlightDiverted,
     FlightEvent,
-    FlightId,
     FlightLanded,
     FlightScheduled,
     LandFlight,
@@ -43,40 +39,7 @@ from domain.flight import (
     decide,
     evolve,
 )
-
-ID = FlightId("UA-1545-2013-01-01-EWR")
-DEPARTS_AT = datetime(2013, 1, 1, 10, 15, tzinfo=UTC)
-ARRIVES_AT = datetime(2013, 1, 1, 14, 19, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
-
-
-def scheduling(
-    *,
-    carrier: str = "UA",
-    number: int = 1545,
-    origin: str = "EWR",
-    destination: str = "IAH",
-    aircraft: str | None = "N14228",
-    departs_at: datetime = DEPARTS_AT,
-    arrives_at: datetime = ARRIVES_AT,
-) -> ScheduleFlight:
-    return ScheduleFlight(
-        flight_id=ID,
-        carrier=carrier,
-        number=number,
-        origin=Airport(origin),
-        destination=Airport(destination),
-        aircraft=aircraft,
-        departs_at=departs_at,
-        arrives_at=arrives_at,
-    )
-
-
-SCHEDULE = scheduling()
-DEPART = DepartFlight(flight_id=ID, at=DEPARTS_AT + 2 * MINUTE)
-LAND = LandFlight(flight_id=ID, at=ARRIVES_AT + 11 * MINUTE)
-DIVERT = DivertFlight(flight_id=ID, at=ARRIVES_AT)
-CANCEL = CancelFlight(flight_id=ID, at=DEPARTS_AT)
+from tests.domain.flights import ARRIVES_AT, CANCEL, DEPART, DEPARTS_AT, DIVERT, ID, LAND, MINUTE, SCHEDULE, scheduling
 
 HISTORIES: dict[Status, tuple[FlightCommand, ...]] = {
     Status.UNKNOWN: (),
@@ -302,101 +265,3 @@ def test_stored_names_are_the_ones_promised() -> None:
 
 def test_a_command_goes_to_the_flight_that_it_names() -> None:
     assert {FLIGHT.identify(command) for command in (SCHEDULE, DEPART, LAND, DIVERT, CANCEL)} == {ID}
-
-
-# Properties over any history
-
-
-_times = st.integers(-3000, 3000).map(lambda minutes: DEPARTS_AT + minutes * MINUTE)
-_commands: st.SearchStrategy[list[FlightCommand]] = st.lists(
-    st.one_of(
-        st.builds(
-            lambda departs_at, arrives_at, destination: scheduling(
-                departs_at=departs_at, arrives_at=arrives_at, destination=destination
-            ),
-            _times,
-            _times,
-            st.sampled_from(["IAH", "EWR"]),
-        ),
-        st.just(SCHEDULE),
-        *(st.builds(kind, st.just(ID), _times) for kind in (DepartFlight, LandFlight, DivertFlight, CancelFlight)),
-    ),
-    max_size=30,
-)
-
-
-def play(commands: Sequence[FlightCommand]) -> tuple[Flight, list[FlightEvent]]:
-    flight, events = FLIGHT.initial, list[FlightEvent]()
-    for command in commands:
-        try:
-            decided = decide(command, flight)
-        except Rejected:
-            continue
-        events += decided
-        flight = FLIGHT.folded(flight, decided)
-    return flight, events
-
-
-LIVES = {
-    Status.UNKNOWN: [],
-    Status.SCHEDULED: [FlightScheduled],
-    Status.DEPARTED: [FlightScheduled, FlightDeparted],
-    Status.LANDED: [FlightScheduled, FlightDeparted, FlightLanded],
-    Status.DIVERTED: [FlightScheduled, FlightDeparted, FlightDiverted],
-    Status.CANCELLED: [FlightScheduled, FlightCancelled],
-}
-
-
-@given(_commands)
-def test_whatever_is_commanded_a_flight_lives_one_of_six_lives(commands: list[FlightCommand]) -> None:
-    flight, events = play(commands)
-    assert [type(event) for event in events] == LIVES[flight.status]
-
-
-@given(_commands)
-def test_whatever_is_commanded_times_are_in_order(commands: list[FlightCommand]) -> None:
-    _, events = play(commands)
-    departed = [event for event in events if isinstance(event, FlightDeparted)]
-    for event in events:
-        if isinstance(event, FlightScheduled):
-            assert event.departs_at < event.arrives_at
-            assert event.origin != event.destination
-        if isinstance(event, FlightDeparted):
-            assert event.at == event.departs_at + event.delay
-        if isinstance(event, FlightLanded | FlightDiverted):
-            assert event.at > departed[0].at
-
-
-@given(_commands)
-def test_nothing_that_happened_to_a_flight_happens_again(commands: list[FlightCommand]) -> None:
-    """An event changes the status for good, so that a second playing of the same commands cannot repeat it."""
-    flight, events = play(commands)
-    for command in commands:
-        try:
-            decided = decide(command, flight)
-        except Rejected:
-            continue
-        assert not [event for event in decided if type(event) in {type(recorded) for recorded in events}]
-
-
-@given(_commands)
-def test_decide_answers_the_same_twice_and_changes_nothing(commands: list[FlightCommand]) -> None:
-    flight, _ = play(commands[:-1])
-    before = msgspec.json.encode(flight)
-    for command in commands[-1:]:
-        answers: list[object] = []
-        for _ in range(2):
-            try:
-                answers.append(decide(command, flight))
-            except Rejected as refused:
-                answers.append((type(refused), str(refused), refused.facts))
-        assert answers[0] == answers[1]
-    assert msgspec.json.encode(flight) == before
-
-
-@given(_commands)
-def test_every_event_survives_its_encoding(commands: list[FlightCommand]) -> None:
-    flight, events = play(commands)
-    stored = [msgspec.json.decode(msgspec.json.encode(event), type=type(event)) for event in events]
-    assert stored == events
-    assert FLIGHT.folded(FLIGHT.initial, stored) == flight
