@@ -135,6 +135,9 @@ class OpenBus:
             behind = self._behind(projector)
             if behind:
                 names.append(f"projection {projector.progress.name} ({behind} events behind)")
+        if not names and self._event_store.shared:
+            # Then it is the store that has not said yet where it ends.
+            names.append(f"event store {self._event_store.url}")
         return names
 
     def statistics(self) -> Statistics:
