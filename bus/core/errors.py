@@ -4,7 +4,8 @@ Every error has a stable `code`, its facts as attributes and in `facts`, and a m
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from types import MappingProxyType
+from typing import ClassVar, Self, TypeVar
 
 from bus.core.names import kebab
 
@@ -13,27 +14,33 @@ class BusError(Exception):
     """Whatever the bus raises on purpose."""
 
     code: ClassVar[str] = "bus-error"
-    facts: Mapping[str, object]
+    facts: Mapping[str, object] = MappingProxyType({})
 
-    def __init__(self, message: str, **facts: object) -> None:
+    def __init__(self, message: str, /, **facts: object) -> None:
         super().__init__(message)
         self.facts = facts
         for name, value in facts.items():
-            setattr(self, name, value)
+            # A fact called `code`, say of an airport, must not become the error's own.
+            if not hasattr(BusError, name):
+                setattr(self, name, value)
 
-    def copy(self) -> "BusError":
+    def copy(self) -> Self:
         """The same error for another task to raise, since a raised one carries the traceback of its task."""
-        copied = _rebuild(type(self), str(self), dict(self.facts), self.__cause__)
+        copied = _rebuild(type(self), self.args, dict(self.__dict__), self.__cause__)
         copied.__suppress_context__ = self.__suppress_context__
         return copied
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), str(self), dict(self.facts), self.__cause__)
+        return _rebuild, (type(self), self.args, dict(self.__dict__), self.__cause__)
 
 
-def _rebuild(kind: type[BusError], message: str, facts: dict[str, object], cause: BaseException | None) -> BusError:
-    error = kind.__new__(kind)
-    BusError.__init__(error, message, **facts)
+B = TypeVar("B", bound=BusError)
+
+
+def _rebuild(kind: type[B], args: tuple[object, ...], attributes: dict[str, object], cause: BaseException | None) -> B:
+    """An error without a call of `__init__`, which a subclass may have given parameters of its own."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(attributes)
     if cause is not None:
         error.__cause__ = cause
     return error
@@ -47,7 +54,7 @@ class Rejected(BusError):
 
     code: ClassVar[str] = "rejected"
 
-    def __init__(self, message: str = "", **facts: object) -> None:
+    def __init__(self, message: str = "", /, **facts: object) -> None:
         super().__init__(message or type(self).code.partition(".")[2].replace("-", " ") or "rejected", **facts)
 
     def __init_subclass__(cls, **options: object) -> None:

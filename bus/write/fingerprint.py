@@ -1,12 +1,15 @@
 """Fingerprint: tells a repeated command from another one under the same id."""
 
+from collections.abc import Mapping, Set
+from typing import Any
 from zlib import crc32
 
 import msgspec
 
 from bus.core.messages import Command
 
-_encode = msgspec.json.Encoder().encode
+# Equal sets and mappings may come in another order, above all in another process.
+_encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 def fingerprint(command: Command) -> bytes:
@@ -15,4 +18,29 @@ def fingerprint(command: Command) -> bytes:
     A checksum is enough to find a mistake, which goes unnoticed once in four thousand million; it is no signature.
     Raises what msgspec raises for values that cannot be encoded.
     """
-    return crc32(_encode(command)).to_bytes(4, "big")
+    try:
+        text = _encode(command)
+    except TypeError:
+        # Of members that do not compare, such as enums, and of keys that are no texts msgspec knows no order.
+        text = _encode(_ordered(command))
+    return crc32(text).to_bytes(4, "big")
+
+
+def _ordered(value: Any) -> Any:
+    """The value with lists in the place of all that has no order of its own."""
+    if isinstance(value, msgspec.Struct):
+        fields = msgspec.structs.fields(value)
+        given = {field.name: getattr(value, field.name) for field in fields}
+        changed = {field.name: _ordered(given[field.name]) for field in fields if given[field.name] != _default(field)}
+        return [value.__struct_config__.tag, changed]
+    if isinstance(value, Set):
+        return sorted([_encode(_ordered(member)) for member in value])
+    if isinstance(value, Mapping):
+        return sorted([(_encode(_ordered(key)), _encode(_ordered(member))) for key, member in value.items()])
+    if isinstance(value, list | tuple):
+        return [_ordered(member) for member in value]
+    return value
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
