@@ -36,6 +36,8 @@ class ToldViewStore:
         self.commits_tried = 0
         self.snapshots_open = 0
         self.snapshots_taken = 0
+        self.snapshot_gate: anyio.Event | None = None
+        """While it is not set, a snapshot is handed out no sooner, however old it becomes."""
         self._gates: dict[str, anyio.Event] = {}
         self._arrived: dict[str, anyio.Event] = {}
 
@@ -102,6 +104,8 @@ class ToldViewStore:
             self.snapshots_open += 1
             self.snapshots_taken += 1
             try:
+                if self.snapshot_gate is not None:
+                    await self.snapshot_gate.wait()
                 yield reader
             finally:
                 self.snapshots_open -= 1

@@ -149,6 +149,36 @@ async def test_views_committed_while_the_handler_runs_are_not_mixed_into_its_ans
         assert len(journal.entries) == 1
 
 
+async def test_a_commit_while_the_snapshot_is_on_its_way_does_not_make_it_newer() -> None:
+    views = ToldViewStore()
+    async with Bus(LEDGER, view_store=views) as bus, anyio.create_task_group() as tasks:
+        views.hold("balances")
+        views.snapshot_gate = anyio.Event()
+        receipt = await bus.send(Deposit("a", 5))
+        answers: list[Balance | None] = []
+
+        async def ask() -> None:
+            answers.append(await bus.query(GetBalance("a"), after=receipt))
+
+        tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        assert views.snapshots_open == 1
+        views.release("balances")
+        await anyio.wait_all_tasks_blocked()
+        views.snapshot_gate.set()
+        await anyio.wait_all_tasks_blocked()
+        assert answers == [Balance("a", 5, [1])]
+
+
+async def test_a_query_cancelled_while_its_snapshot_is_on_its_way_returns_it() -> None:
+    views = ToldViewStore()
+    async with Bus(LEDGER, view_store=views) as bus:
+        views.snapshot_gate = anyio.Event()
+        with pytest.raises(QueryTimeout):
+            await bus.query(GetBalance("a"), timeout=1)
+        assert views.snapshots_open == 0
+
+
 async def test_a_handler_that_catches_everything_cannot_keep_an_answer_from_an_old_snapshot() -> None:
     async def stubborn(query: Ask, views: Views) -> object:
         try:
