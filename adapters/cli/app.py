@@ -12,12 +12,19 @@ from rich.text import Text
 from adapters.cli.failures import Failure, Refused
 from bus import BusError, StoreUnavailable, Unusable
 
+_WORKER: Final = """Take commands as NDJSON on standard input, answer each on standard output.
+
+Each line is one command, such as {"type": "depart-flight", "flight_id": "...", "at": "..."}, with a "command_id" where
+it may have to be sent again. The answers come in the order of the lines, many lines being in flight at a time:
+{"line": 1, "receipt": {...}} or {"line": 1, "error": {"code": "...", "message": "..."}}.
+
+The end of the input, SIGTERM and Ctrl-C end the worker when everything in flight is answered; a second signal ends it
+at once. What it has to say itself goes to standard error.
+"""
+
 COMMANDS: Final = {
     "demo": ("adapters.demo:demo", "Play flight records through the bus and show what the read models make of them."),
-    "worker": (
-        "adapters.cli.worker:worker",
-        "Take commands as NDJSON on standard input, answer each on standard output.",
-    ),
+    "worker": ("adapters.cli.worker:worker", _WORKER),
     "export": ("adapters.cli.export:export", "Write recorded events as NDJSON to standard output."),
 }
 """Where each command is, and what it does; nothing is imported for `--help`."""
