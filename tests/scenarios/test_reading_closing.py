@@ -69,6 +69,18 @@ async def test_a_projection_that_stops_while_the_bus_closes_is_reported_and_ever
         assert await again.query(GetBalance("a")) == Balance("a", 3, [1, 2, 3])
 
 
+async def test_when_one_stops_while_the_bus_closes_the_others_are_still_brought_to_the_end() -> None:
+    views = ToldViewStore()
+    views.faulty = "journal"
+    limits = Limits(projection_backoff_s=0.01, projection_attempts_max=2)
+    async with Bus(ledger(balances(always_raises)), view_store=views, limits=limits) as bus:
+        views.faults.extend(["refuse"] * 8)
+        await bus.send_many([Deposit("a")] * 3)
+    assert not views.faults
+    assert bus.report is not None
+    assert bus.report.projections == {"balances": 3}
+
+
 async def test_a_projection_that_had_stopped_is_not_waited_for() -> None:
     async with Bus(ledger(balances(always_raises)), limits=Limits(shutdown_timeout_s=1_000)) as bus:
         receipt = await bus.send(Deposit("a"))

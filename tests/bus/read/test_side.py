@@ -77,6 +77,13 @@ async def test_views_of_an_event_store_that_has_taken_another_way_since_are_refu
     assert "version 2 of 'account-a'" in str(error)
 
 
+async def test_the_same_stream_at_another_version_is_enough_to_be_refused() -> None:
+    store, views = await filled(Deposit("a"), Deposit("b"), Deposit("a"))
+    elsewhere = await restored(store, events=1)
+    await record(elsewhere, Deposit("a"), Deposit("a"))
+    assert "is version 3 of 'account-a'" in str(await refused(elsewhere, views))
+
+
 async def test_one_event_in_another_place_is_enough_to_be_refused() -> None:
     store, views = await filled(Deposit("a"), Deposit("b"))
     elsewhere = await restored(store, events=1)
