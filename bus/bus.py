@@ -61,13 +61,16 @@ class Bus:
         self._clock = clock
         self._ids = ids or Uuid7Ids()
         self._telemetry = telemetry or NoTelemetry()
+        self._is_used = False
+        """From the beginning of its opening to the end of its closing."""
         self._open: OpenBus | None = None
         self._submit: Callable[..., Reply] = _refuse
         """The open bus's intake, at hand since `send` is the hottest call of all."""
 
     async def __aenter__(self) -> Self:
-        if self._open is not None:
+        if self._is_used:
             raise DefinitionError("this bus is open already; open another one")
+        self._is_used = True
         self.report = None
         stack = AsyncExitStack()
         try:
@@ -87,6 +90,7 @@ class Bus:
             self._submit = self._open.write.intake.submit
         except BaseException:
             self._open = None
+            self._is_used = False
             with anyio.CancelScope(shield=True):
                 await stack.aclose()
             raise
@@ -100,6 +104,7 @@ class Bus:
             await opened.close()
         finally:
             self._open = None
+            self._is_used = False
             self._submit = _refuse
             self.report = opened.report
 

@@ -23,7 +23,7 @@ def hints(function: Callable[..., Any], what: str) -> tuple[list[Any], Any]:
         raise DefinitionError(f"{what} must be a function or a bound method with annotations, not {function!r}")
     try:
         resolved = get_type_hints(function)
-    except NameError as error:
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:
         raise DefinitionError(
             f"{what} ({function.__qualname__}) has an annotation that cannot be resolved: {error}. "
             "Types defined inside a function cannot be found by name: define them at the top of a module"

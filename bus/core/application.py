@@ -1,7 +1,7 @@
 """Application: all that is the user's, as one value, checked as a whole when it is built."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
@@ -30,9 +30,9 @@ class Application:
     handler_of: Mapping[type[Query[Any]], QueryHandler] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "deciders", tuple(self.deciders))
-        object.__setattr__(self, "projections", tuple(self.projections))
-        object.__setattr__(self, "query_handlers", tuple(self.query_handlers))
+        object.__setattr__(self, "deciders", _several(self.deciders, Decider, "deciders"))
+        object.__setattr__(self, "projections", _several(self.projections, Projection, "projections"))
+        object.__setattr__(self, "query_handlers", _several(self.query_handlers, object, "query_handlers"))
         _unique("decider of category", [decider.category for decider in self.deciders])
         _unique("projection", [projection.name for projection in self.projections])
         events = [event for decider in self.deciders for event in decider.events]
@@ -41,8 +41,7 @@ class Application:
         object.__setattr__(self, "decider_of", self._deciders_by_command())
         object.__setattr__(self, "command_names", self._commands_by_name())
         object.__setattr__(self, "projection_of", self._projections_by_view())
-        object.__setattr__(self, "handler_of", dict(_handled(handler) for handler in self.query_handlers))
-        _unique("handler of query", [_handled(handler)[0].__qualname__ for handler in self.query_handlers])
+        object.__setattr__(self, "handler_of", self._handlers_by_query())
 
     def _deciders_by_command(self) -> dict[type[Command], Decider[Any, Any, Any]]:
         found: dict[type[Command], Decider[Any, Any, Any]] = {}
@@ -76,6 +75,25 @@ class Application:
                 )
             found[projection.view] = projection
         return found
+
+    def _handlers_by_query(self) -> dict[type[Query[Any]], QueryHandler]:
+        found: dict[type[Query[Any]], QueryHandler] = {}
+        for query, handler in map(_handled, self.query_handlers):
+            if query in found:
+                raise DefinitionError(f"there is more than one handler of query {query.__qualname__}")
+            found[query] = handler
+        return found
+
+
+def _several(given: Any, kind: type[Any], what: str) -> tuple[Any, ...]:
+    """The elements of a list that the user gave, each of which must be of its kind."""
+    if not isinstance(given, Iterable):
+        raise DefinitionError(f"{what} must be a list, not {given!r}")
+    several: tuple[Any, ...] = tuple(given)
+    for one in several:
+        if not isinstance(one, kind):
+            raise DefinitionError(f"{what} must be of type {kind.__name__}; {one!r} is not")
+    return several
 
 
 def _unique(what: str, names: list[str]) -> None:

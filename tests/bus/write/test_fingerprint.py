@@ -28,8 +28,8 @@ class Paint(Command):
     wall_id: str
     words: frozenset[str] = frozenset()
     colours: frozenset[Colour] = frozenset()
-    by_colour: dict[Colour, int] = {}
-    by_word: dict[str, int] = {}
+    by_colour: dict[Colour, int] = msgspec.field(default_factory=dict)
+    by_word: dict[str, int] = msgspec.field(default_factory=dict)
     parts: tuple[Part, ...] = ()
     people: frozenset[Part] = frozenset()
     note: str = ""

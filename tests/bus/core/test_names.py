@@ -1,0 +1,72 @@
+"""Names: of classes, streams and ids."""
+
+from typing import Any
+
+import pytest
+
+from bus.core.names import (
+    ID_BYTES_MAX,
+    category_of,
+    id_fault,
+    id_of,
+    is_category,
+    is_stored_name,
+    kebab,
+    stream_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("class_name", "name"),
+    [
+        ("DepartFlight", "depart-flight"),
+        ("HTTPCall", "http-call"),
+        ("CallHTTP", "call-http"),
+        ("Open", "open"),
+        ("A", "a"),
+        ("Leg2Departs", "leg2-departs"),
+        ("Depart_Flight", "depart-flight"),
+        ("_Private", "private"),
+        ("snake_case", "snake-case"),
+    ],
+)
+def test_a_class_name_becomes_words_joined_by_dashes(class_name: str, name: str) -> None:
+    assert kebab(class_name) == name
+
+
+@pytest.mark.parametrize("name", ["a", "flight-departed", "flight_departed", "v1.flight-departed", "a1-2", "x" * 100])
+def test_a_stored_name(name: str) -> None:
+    assert is_stored_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "A", "flight departed", "-a", "a-", "a--b", "1a", "é", "a\n", "a-\0", "x" * 101])
+def test_no_stored_name(name: str) -> None:
+    assert not is_stored_name(name)
+
+
+def test_a_category_has_no_dash_and_a_streams_name_comes_apart_again() -> None:
+    assert is_category("Flight.v2_x")
+    assert not any(is_category(name) for name in ("a-b", "", "1a", "a b", "x" * 101, "a\n"))
+    stream = stream_of("flight", "UA-1545-2013")
+    assert (category_of(stream), id_of(stream)) == ("flight", "UA-1545-2013")
+
+
+@pytest.mark.parametrize("value", ["a", " ", "a-b", "é" * 100, "x" * ID_BYTES_MAX, "😀", "'; --", "\n"])
+def test_an_id(value: str) -> None:
+    assert id_fault(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ("", "empty"),
+        ("a\0b", "a text with a NUL character"),
+        ("\ud800", "a text that is not valid Unicode (a lone surrogate)"),
+        ("é" * 101, "202 bytes long, more than 200"),
+        (5, "of type int, not str"),
+        (None, "of type NoneType, not str"),
+        (b"a", "of type bytes, not str"),
+    ],
+)
+def test_no_id(value: Any, fault: str) -> None:
+    assert id_fault(value) == fault

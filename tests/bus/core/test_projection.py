@@ -1,0 +1,153 @@
+"""Projections: what cannot work is refused when it is written; and the forms in which fields are indexed."""
+
+import enum
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from bus import PARK, REMOVED, STOP, DefinitionError, Event, Projection, Recorded, Removed, View
+from bus.core.projection import index_value
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Size(enum.IntEnum):
+    SMALL = 1
+
+
+class Rang(Event, tag="rang"):
+    pass
+
+
+class Unnamed(Event):
+    pass
+
+
+class Row(View):
+    name: str
+    count: int
+    ratio: float | None = None
+    colour: Colour = Colour.RED
+    size: Size = Size.SMALL
+    at: datetime | None = None
+    kind: Literal["a", "b"] = "a"
+    limited: Annotated[int, msgspec.Meta(ge=0)] = 0
+    tags: tuple[str, ...] = ()
+    anything: Any = None
+
+
+class Reserved(View):
+    order_by: str
+    limit: int
+
+
+class Odd(View):
+    what: complex
+
+
+def project(view: Row | None, recorded: Recorded[Rang], key: str) -> Row | Removed:
+    return REMOVED
+
+
+def rows(**changes: Any) -> Projection[Any, Any]:
+    sound: dict[str, Any] = {
+        "name": "rows",
+        "version": 1,
+        "view": Row,
+        "project": project,
+        "key": lambda recorded: recorded.stream_id,
+        "on_poison": STOP,
+    }
+    return Projection(**{**sound, **changes})
+
+
+def test_events_come_from_the_annotation() -> None:
+    assert rows().events == (Rang,)
+
+
+def _two(view: Row | None, recorded: Recorded[Rang]) -> Row: ...
+
+
+def _bare(view: Row | None, recorded: Rang, key: str) -> Row: ...
+
+
+def _nothing(view: Row | None, recorded: Recorded[Rang], key: str) -> None: ...
+
+
+def _unnamed(view: Row | None, recorded: Recorded[Unnamed], key: str) -> Row: ...
+
+
+def _no_event(view: Row | None, recorded: Recorded[Event], key: str) -> Row: ...
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "Rows"}, "projection 'Rows': a name is lower case words joined by '-', such as 'departures'"),
+        ({"name": ""}, "a name is lower case words"),
+        ({"version": 0}, "versions are 1, 2, 3, ..., not 0"),
+        ({"on_poison": PARK}, "on_poison=PARK is not yet supported; use STOP"),
+        ({"on_poison": "stop"}, "on_poison must be STOP or PARK, not 'stop'"),
+        ({"view": View}, "view must be a subclass of View, not"),
+        ({"view": Rang}, "view must be a subclass of View, not"),
+        ({"view": Odd}, "view Odd cannot be encoded: <class 'complex'>"),
+        ({"view": Reserved}, "a view's field cannot be called limit, order_by; `find` has parameters of that name"),
+        ({"indexes": ["name"]}, "indexes must be a tuple of different field names"),
+        ({"indexes": ("name", "name")}, "indexes must be a tuple of different field names"),
+        ({"indexes": ("name", "nome")}, "Row has no field nome to index"),
+        ({"indexes": ("tags",)}, "field 'tags' cannot be indexed: use a text, number, date"),
+        ({"indexes": ("anything",)}, "field 'anything' cannot be indexed"),
+        ({"project": _two}, r"project takes \(view, recorded, key\), not 2 parameters"),
+        ({"project": _bare}, r"project takes Recorded\[...\] as its second parameter"),
+        ({"project": _nothing}, "project must return a view or REMOVED"),
+        ({"project": _unnamed}, "event Unnamed has no stored name"),
+        ({"project": _no_event}, "project's event must be a subclass of Event or a union of such"),
+        ({"project": print}, "must be a function or a bound method"),
+    ],
+)
+def test_a_projection_that_cannot_work_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        rows(**changes)
+
+
+def test_fields_of_plain_types_can_be_indexed() -> None:
+    indexes = ("name", "count", "ratio", "colour", "size", "at", "kind", "limited")
+    projection = rows(indexes=indexes)
+    row = Row("n", 1, 0.5, at=datetime(2013, 1, 1, tzinfo=UTC))
+    assert projection.index_values(row) == ("n", 1, 0.5, "red", 1, "2013-01-01T00:00:00.000000", "a", 0)
+
+
+@pytest.mark.parametrize(
+    ("value", "indexed"),
+    [
+        (None, None),
+        ("é", "é"),
+        (5, 5),
+        (True, 1),
+        (-(2**63), -(2**63)),
+        (0.5, 0.5),
+        (float("nan"), None),
+        (Colour.RED, "red"),
+        (Size.SMALL, 1),
+        (datetime(2013, 1, 1, 12, tzinfo=timezone(timedelta(hours=2))), "2013-01-01T10:00:00.000000"),
+        (datetime(2013, 1, 1, 12), "2013-01-01T12:00:00.000000"),
+        (date(2013, 1, 1), "2013-01-01"),
+        (time(1, 2), "01:02:00.000000"),
+        (timedelta(seconds=-1), -1_000_000),
+        (UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+    ],
+)
+def test_values_in_the_form_in_which_stores_compare_them(value: object, indexed: object) -> None:
+    assert index_value(value) == indexed
+    assert type(index_value(value)) is type(indexed)
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, b"x", [], object()])
+def test_a_value_that_has_no_such_form_is_refused(value: object) -> None:
+    with pytest.raises(TypeError, match="cannot index"):
+        index_value(value)
