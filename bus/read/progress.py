@@ -13,17 +13,15 @@ from bus.runtime.reply import Reply
 ChangeListener = Callable[[str, frozenset[str]], None]
 """Called with a projection's name and the keys of the views that a commit changed; with none when it stopped."""
 
-Waiter = tuple[int, Reply]
-"""A position, and the reply of who waits for it."""
-
 
 class Progress:
     """The committed position of one projection; waiters are woken by the commit, never by a poll."""
 
     def __init__(self, projection: Projection[Any, Any], new_reply: Callable[[], Reply]) -> None:
         self.name = projection.name
-        self._new_reply = new_reply
-        self._waiters: list[Waiter] = []
+        self.new_reply = new_reply
+        self._waiters: dict[Reply, int] = {}
+        """The positions that are waited for. A dictionary, since many may wait and each leaves by itself."""
         self._listeners: list[ChangeListener] = []
         self.position = 0
         """Views and checkpoint are committed up to here."""
@@ -36,13 +34,7 @@ class Progress:
         """Makes a commit known."""
         self.position = position
         if self._waiters:
-            waiting: list[Waiter] = []
-            for wanted, reply in self._waiters:
-                if wanted > position:
-                    waiting.append((wanted, reply))
-                elif not reply.done():
-                    reply.set_result(None)
-            self._waiters = waiting
+            self._wake([reply for reply, wanted in self._waiters.items() if wanted <= position])
         if changed:
             for listener in list(self._listeners):
                 listener(self.name, changed)
@@ -51,10 +43,7 @@ class Progress:
         """Makes known that the projection stopped before the event at `position`; tells everybody who waits."""
         self.stopped = reason
         self.stopped_at = position
-        waiters, self._waiters = self._waiters, []
-        for _, reply in waiters:
-            if not reply.done():
-                reply.set_result(None)
+        self._wake(list(self._waiters))
         for listener in list(self._listeners):
             listener(self.name, frozenset())
 
@@ -83,18 +72,18 @@ class Progress:
             at=self.position,
         )
 
-    def add_waiter(self, position: int) -> Waiter:
-        """A reply that is set when `position` is committed or the projection stops."""
-        return self.share_waiter((position, self._new_reply()))
+    def add_waiter(self, position: int, reply: Reply) -> None:
+        """Sets `reply`, which others may set as well, when `position` is committed or the projection stops."""
+        self._waiters[reply] = position
 
-    def share_waiter(self, waiter: Waiter) -> Waiter:
-        """Sets this reply too, which may wait for other projections as well."""
-        self._waiters.append(waiter)
-        return waiter
+    def remove_waiter(self, reply: Reply) -> None:
+        self._waiters.pop(reply, None)
 
-    def remove_waiter(self, waiter: Waiter) -> None:
-        if waiter in self._waiters:
-            self._waiters.remove(waiter)
+    def _wake(self, replies: Sequence[Reply]) -> None:
+        for reply in replies:
+            del self._waiters[reply]
+            if not reply.done():
+                reply.set_result(None)
 
     def listen(self, listener: ChangeListener) -> None:
         self._listeners.append(listener)
@@ -115,13 +104,13 @@ async def wait_for_all(progresses: Sequence[Progress], position: int, deadline: 
         if expired:
             raise behind[0].late(position)
         # One reply for all: whoever comes first, or stops first, wakes the waiter, who looks at all of them again.
-        waiter = behind[0].add_waiter(position)
-        for one in behind[1:]:
-            one.share_waiter(waiter)
+        reply = behind[0].new_reply()
+        for one in behind:
+            one.add_waiter(position, reply)
         with anyio.CancelScope(deadline=deadline) as scope:
             try:
-                await waiter[1]
+                await reply
             finally:
                 for one in behind:
-                    one.remove_waiter(waiter)
+                    one.remove_waiter(reply)
         expired = scope.cancelled_caught

@@ -29,6 +29,7 @@ class Attempt(msgspec.Struct, frozen=True):
     batch: Slice
     changed: frozenset[str]
     """Keys of the views that it changes."""
+    started: float
 
 
 class Projector:
@@ -115,8 +116,7 @@ class Projector:
             return
         self._batch = batch
         folded = await self._fold(batch)
-        if await self._commit(batch, folded):
-            self._telemetry.projected(self.projection.name, batch.read, self._clock.monotonic() - started)
+        await self._commit(Attempt(batch, frozenset(folded.views), started), folded)
         # Stores that answer at once must not keep the event loop from everybody else while much is to be read.
         await anyio.lowlevel.checkpoint()
 
@@ -127,9 +127,10 @@ class Projector:
             self._folding.remember(missing, await self._view_store.load(self.table, missing))
         return self._folding.fold(touches)
 
-    async def _commit(self, batch: Slice, folded: Folded) -> bool:
+    async def _commit(self, attempt: Attempt, folded: Folded) -> None:
+        batch = attempt.batch
         changes = ViewChanges(self._checkpoint, batch.last, folded.put, folded.removed)
-        attempt = self._uncertain = Attempt(batch, frozenset(folded.views))
+        self._uncertain = attempt
         try:
             owned = await self._view_store.commit(self.table, changes)
         except StoreUnavailable:
@@ -147,7 +148,6 @@ class Projector:
             self._advance(attempt)
         else:
             self._lose_ownership()
-        return owned
 
     async def _make_certain(self, attempt: Attempt) -> None:
         """After a commit that failed: looks which checkpoint the store has, before anything is written again."""
@@ -171,6 +171,7 @@ class Projector:
         self.last_error = None
         self._subscription.accept(batch.last)
         self.progress.advance(batch.last.position, attempt.changed)
+        self._telemetry.projected(self.projection.name, batch.read, self._clock.monotonic() - attempt.started)
 
     def _lose_ownership(self) -> None:
         self._stop(

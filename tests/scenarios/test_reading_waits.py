@@ -15,6 +15,7 @@ from bus import (
     Loaded,
     MemoryEventStore,
     NotSettled,
+    ProjectionStopped,
     ProjectionTimeout,
     Recorded,
     Statistics,
@@ -53,6 +54,17 @@ class MovingClock:
 
 def lags(statistics: Statistics) -> dict[str, tuple[int, float | None]]:
     return {one.name: (one.lag_events, one.lag_s) for one in statistics.projections}
+
+
+class Stuck(MemoryEventStore):
+    """Appends wait while there is a gate."""
+
+    gate: anyio.Event | None = None
+
+    async def append(self, batch: Sequence[Append], recorded_at: datetime) -> Appended:
+        if self.gate is not None:
+            await self.gate.wait()
+        return await super().append(batch, recorded_at)
 
 
 async def test_wait_projected_waits_for_the_projections_named_and_for_all_when_none_is() -> None:
@@ -122,13 +134,6 @@ async def test_wait_settled_names_who_is_busy_when_its_time_is_over() -> None:
 
 
 async def test_wait_settled_names_commands_and_mailboxes_that_are_busy() -> None:
-    class Stuck(MemoryEventStore):
-        gate: anyio.Event
-
-        async def append(self, batch: Sequence[Append], recorded_at: datetime) -> Appended:
-            await self.gate.wait()
-            return await super().append(batch, recorded_at)
-
     store = Stuck()
     store.gate = anyio.Event()
     async with Bus(LEDGER, event_store=store) as bus, anyio.create_task_group() as tasks:
@@ -139,6 +144,23 @@ async def test_wait_settled_names_commands_and_mailboxes_that_are_busy() -> None
         with pytest.raises(NotSettled) as caught:
             await bus.wait_settled(timeout=1)
         assert caught.value.busy == ("commands in flight (2)", "mailbox of account-b")
+        store.gate.set()
+
+
+async def test_wait_settled_tells_of_a_stopped_projection_at_once_also_while_commands_are_in_flight() -> None:
+    store = Stuck()
+    async with Bus(LEDGER, event_store=store) as bus, anyio.create_task_group() as tasks:
+        await store.append([Append("account-a", 0, (NewEvent("renamed", b"{}"),), "c", b"")], NOON)
+        await bus.send(Deposit("b"))
+        with pytest.raises(ProjectionStopped):
+            await bus.wait_projected(2)
+        store.gate = anyio.Event()
+        tasks.start_soon(bus.send, Deposit("b"))
+        await anyio.wait_all_tasks_blocked()
+        started = anyio.current_time()
+        with pytest.raises(ProjectionStopped, match="renamed"):
+            await bus.wait_settled()
+        assert anyio.current_time() == started
         store.gate.set()
 
 
@@ -170,7 +192,7 @@ async def test_cancelled_waits_leave_nothing_behind() -> None:
             with anyio.move_on_after(1) as scope:
                 await wait()
             assert scope.cancelled_caught
-        assert [one._waiters for one in bus._opened().read.progress.values()] == [[], [], []]
+        assert not any(one._waiters for one in bus._opened().read.progress.values())
         views.release("journal")
         await bus.wait_settled()
 

@@ -21,6 +21,7 @@ from bus import (
     Statistics,
 )
 from bus.core.stored import Append, NewEvent, StoredEvent, ViewChanges, ViewTable
+from bus.runtime.telemetry import NoTelemetry
 from tests.support.ledger import (
     ACCOUNT,
     JOURNAL,
@@ -184,6 +185,24 @@ async def test_a_projection_is_given_the_same_live_as_from_the_store() -> None:
         recorded = [one async for one in bus.events()]
     assert live.heard == late.heard == recorded
     assert [one.correlation_id for one in live.heard] == ["conversation", "conversation", "mine"]
+
+
+async def test_telemetry_hears_of_every_event_once_even_where_a_commit_was_uncertain() -> None:
+    heard: list[tuple[str, int, float]] = []
+
+    class Listening(NoTelemetry):
+        def projected(self, projection: str, events: int, seconds: float) -> None:
+            heard.append((projection, events, seconds))
+
+    views = ToldViewStore()
+    views.faulty = "balances"
+    async with Bus(ledger(balances()), view_store=views, telemetry=Listening()) as bus:
+        views.faults.extend(["before", "after", "refuse"])
+        for _ in range(5):
+            await bus.wait_projected(await bus.send(Deposit("a")))
+    for name in ("balances", "journal"):
+        assert sum([events for projection, events, _ in heard if projection == name]) == 5
+    assert all(seconds >= 0 for _, _, seconds in heard)
 
 
 async def test_a_passing_failure_costs_nothing() -> None:

@@ -23,6 +23,7 @@ from bus import (
     QueryFailed,
     QueryTimeout,
     Recorded,
+    StoreUnavailable,
     UnknownQuery,
     View,
     ViewNotIndexed,
@@ -537,6 +538,16 @@ async def test_the_receipt_of_a_command_that_recorded_nothing_can_be_asked_after
         assert (nothing.events, nothing.position) == ((), 1)
         assert await bus.query(GetBalance("a"), after=nothing) == Balance("a", 5, [1])
         assert await bus.query(GetBalance("a"), after=nothing.position) == Balance("a", 5, [1])
+
+
+async def test_a_view_store_that_is_down_is_told_as_what_it_is() -> None:
+    views = ToldViewStore()
+    async with Bus(LEDGER, view_store=views) as bus:
+        views.is_down = True
+        with pytest.raises(StoreUnavailable, match="the view store is down"):
+            await bus.query(GetBalance("a"))
+        views.is_down = False
+        assert await bus.query(GetBalance("a")) is None
 
 
 async def test_telemetry_hears_of_each_query_with_the_code_of_its_error() -> None:
