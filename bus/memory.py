@@ -17,7 +17,6 @@ from bus.core.stored import (
     Appended,
     Checkpoint,
     History,
-    NewEvent,
     Refusal,
     Stale,
     StoredEvent,
@@ -121,9 +120,9 @@ class MemoryEventStore(_Opened):
         return found
 
     async def histories(self, after: Mapping[str, int], limit: int) -> Sequence[History]:
-        found: dict[str, list[NewEvent]] = {}
+        found: dict[str, list[tuple[str, bytes]]] = {}
         for stored in await self.stream_pages(after, limit):
-            found.setdefault(stored.stream, []).append(NewEvent(stored.name, stored.payload))
+            found.setdefault(stored.stream, []).append((stored.name, stored.payload))
         return [History(stream, after[stream] + len(events), tuple(events)) for stream, events in found.items()]
 
     async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:

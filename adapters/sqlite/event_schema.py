@@ -71,6 +71,12 @@ CROSS JOIN events e ON e.stream_key = s.stream_key AND e.version > w.value
 LIMIT ?
 """
 
+# The same for one stream, whose rows are then the events themselves.
+HISTORY = """
+SELECT e.name, e.payload FROM events e
+WHERE e.stream_key = (SELECT stream_key FROM streams WHERE name = ?) AND e.version > ? ORDER BY e.version LIMIT ?
+"""
+
 STREAM_HEADS = """
 SELECT s.name, s.stream_key, (SELECT coalesce(max(version), 0) FROM events e WHERE e.stream_key = s.stream_key)
 FROM json_each(?) w CROSS JOIN streams s ON s.name = w.value

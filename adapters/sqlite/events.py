@@ -13,12 +13,12 @@ import msgspec
 
 from adapters.sqlite.append import Appender, texts
 from adapters.sqlite.database import Database, Synchronous, open_for_reading, open_for_writing, reading_uri
-from adapters.sqlite.event_schema import COMMANDS, HEAD, HISTORIES, LAYOUT, PAGE, STREAM_PAGES, stored_events
+from adapters.sqlite.event_schema import COMMANDS, HEAD, HISTORIES, HISTORY, LAYOUT, PAGE, STREAM_PAGES, stored_events
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers
 from adapters.sqlite.thread import OwnerThread
 from bus.core.errors import StoreInUse, StoreUnavailable
-from bus.core.stored import AlreadyRecorded, Append, Appended, History, NewEvent, StoredEvent, text_fault
+from bus.core.stored import AlreadyRecorded, Append, Appended, History, StoredEvent, text_fault
 
 
 class SqliteEventStore:
@@ -97,10 +97,16 @@ class SqliteEventStore:
         return stored_events(await self._fetch(STREAM_PAGES, _versions(after), limit))
 
     async def histories(self, after: Mapping[str, int], limit: int) -> Sequence[History]:
+        if len(after) == 1:
+            ((stream, version),) = after.items()
+            if text_fault(stream) is not None:
+                return []
+            one = await self._fetch(HISTORY, stream, version, limit)
+            return [History(stream, version + len(one), tuple(one))] if one else []
         rows = await self._fetch(HISTORIES, _versions(after), limit)
         found: list[History] = []
         for stream, group in itertools.groupby(rows, itemgetter(0)):
-            events = tuple([NewEvent(name, payload) for _, name, payload in group])
+            events = tuple([(name, payload) for _, name, payload in group])
             found.append(History(stream, after[stream] + len(events), events))
         return found
 

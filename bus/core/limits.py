@@ -46,7 +46,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """An aggregate without mail for this long is passivated."""
     recover_streams_max: int = 2_048
     """Cold aggregates loaded by one query."""
-    recover_events_max: int = 2_000
+    recover_events_max: int = 5_000
     """Events of one page while aggregates are recovered."""
     restart_backoff_s: float = 0.05
     """Wait after a crash of one of the bus's own tasks; doubled each time, up to `restart_backoff_max_s`."""

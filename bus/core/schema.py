@@ -11,6 +11,9 @@ from bus.core.messages import Event, Recorded
 from bus.core.names import id_of
 from bus.core.stored import StoredEvent
 
+DECODE_ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What decoding a payload raises."""
+
 
 class EventCodec(msgspec.Struct, frozen=True):
     """How the events of one type are written and read."""
@@ -43,7 +46,7 @@ class Schema:
             raise _unreadable(stored, "no event type of this application has that stored name")
         try:
             return codec.decode(stored.payload)
-        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        except DECODE_ERRORS as error:
             raise _unreadable(stored, f"its payload does not decode: {error}") from error
 
     def recorded(self, stored: StoredEvent) -> Recorded[Event]:

@@ -56,8 +56,8 @@ class History(msgspec.Struct, frozen=True):
     stream: str
     version: int
     """The version of the last of them."""
-    events: tuple[NewEvent, ...]
-    """At least one."""
+    events: tuple[tuple[str, bytes], ...]
+    """Stored name and payload of each; at least one."""
 
 
 class Stale(msgspec.Struct, frozen=True):

@@ -1,18 +1,20 @@
 """Recovery: loads cold actors from the store, many with one query, while the others work."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
 from bus.core.decider import Decider
 from bus.core.errors import BusError, CommandFailed, StoreUnavailable, Unreadable
 from bus.core.limits import Limits
-from bus.core.messages import Event, State
-from bus.core.schema import Schema
-from bus.core.stored import StoredEvent
+from bus.core.messages import State
+from bus.core.schema import DECODE_ERRORS, Schema
+from bus.core.stored import History
 from bus.ports import EventStore
 from bus.write.answers import in_words
+
+T = TypeVar("T")
 
 
 class Found(msgspec.Struct):
@@ -40,60 +42,62 @@ class Recovery:
         Raises `StoreUnavailable` when the store could not be read.
         """
         found = {stream: Found(decider, decider.initial) for stream, decider in streams.items()}
-        async for page in self._pages(found):
-            for stream, events in _by_stream(page):
-                self._fold(found[stream], stream, events)
-        self.recovered += len(found)
-        return found
-
-    async def _pages(self, found: Mapping[str, Found]) -> AsyncIterator[Sequence[StoredEvent]]:
         limit = self._limits.recover_events_max
         after = dict.fromkeys(found, 0)
         while after:
-            try:
-                page = await self._store.stream_pages(after, limit)
-            except StoreUnavailable:
-                raise
-            except Exception as error:
-                raise StoreUnavailable(
-                    f"{self._store.url} could not be read: {error!r}. Nothing was recorded; try again",
-                    store=self._store.url,
-                ) from error
-            yield page
-            if len(page) < limit:
-                return
-            # A stream's events come together: all but the last stream of a full page are complete.
-            for event in page:
-                after.pop(event.stream, None)
+            page = await self._read(self._store.histories(after, limit))
+            for history in page:
+                # A stream's events come together: all but the last stream of a full page are complete.
+                del after[history.stream]
+                await self._fold(found[history.stream], history)
+            if sum([len(history.events) for history in page]) < limit:
+                break
             after[page[-1].stream] = page[-1].version
+        self.recovered += len(found)
+        return found
 
-    def _fold(self, found: Found, stream: str, stored: Sequence[StoredEvent]) -> None:
+    async def _read(self, reading: Awaitable[Sequence[T]]) -> Sequence[T]:
+        try:
+            return await reading
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            raise StoreUnavailable(
+                f"{self._store.url} could not be read: {error!r}. Nothing was recorded; try again",
+                store=self._store.url,
+            ) from error
+
+    async def _fold(self, found: Found, history: History) -> None:
         if found.fault is not None:
             return
+        codecs = self._schema.by_name
         try:
-            decode = self._schema.decode
-            events: list[Event] = [decode(event) for event in stored]
+            events = [codecs[name].decode(payload) for name, payload in history.events]
+        except (KeyError, *DECODE_ERRORS):
+            found.fault = await self._unreadable(history)
+            return
+        try:
             state = found.decider.folded(found.state, events)
             if not isinstance(state, State):
                 raise TypeError(f"evolve returned {state!r}, which is no State")
-        except Unreadable as error:
-            found.fault = error
         except Exception as error:
             found.fault = CommandFailed(
-                f"{stream!r} could not be recovered: evolve raised {in_words(error)} on its recorded events. "
+                f"{history.stream!r} could not be recovered: evolve raised {in_words(error)} on its recorded events. "
                 "Nothing was recorded; this is a bug in the aggregate's code",
                 command="",
-                stream=stream,
+                stream=history.stream,
             )
             found.fault.__cause__ = error
         else:
             found.state = state
-            found.version = stored[-1].version
+            found.version = history.version
 
-
-def _by_stream(page: Sequence[StoredEvent]) -> Iterable[tuple[str, Sequence[StoredEvent]]]:
-    start = 0
-    for index in range(1, len(page) + 1):
-        if index == len(page) or page[index].stream != page[start].stream:
-            yield page[start].stream, page[start:index]
-            start = index
+    async def _unreadable(self, history: History) -> BusError:
+        """The first fault of a history, which itself does not tell the places of its events."""
+        before = history.version - len(history.events)
+        for stored in await self._read(self._store.stream_pages({history.stream: before}, len(history.events))):
+            try:
+                self._schema.decode(stored)
+            except Unreadable as error:
+                return error
+        raise AssertionError(f"an event of {history.stream!r} could not be read and now can")

@@ -74,12 +74,17 @@ class EventReadingLaws:
                 after = {"a-3": 0, "none": 0, "a-1": 1, "nul\0": 0, "a-2": 2}
                 while read := await store.histories(after, limit):
                     page = await store.stream_pages(after, limit)
-                    events = [(one.stream, event.name, event.payload) for one in read for event in one.events]
+                    events = [(one.stream, *event) for one in read for event in one.events]
                     assert events == [(event.stream, event.name, event.payload) for event in page]
                     assert {one.stream: one.version for one in read} == {event.stream: event.version for event in page}
                     assert all(one.events for one in read)
                     after |= {one.stream: one.version for one in read}
                 assert after == {"a-3": 2, "none": 0, "a-1": 3, "nul\0": 0, "a-2": 3}
+                for stream in after:
+                    (whole,) = await store.histories({stream: 0}, 9) or [None]
+                    page = await store.stream_pages({stream: 0}, 9)
+                    assert (whole.events if whole else ()) == tuple((event.name, event.payload) for event in page)
+            assert list(await store.histories({"a-1\ud800": 0}, 9)) == list(await store.histories({}, 9)) == []
 
     async def test_commands_are_found_with_all_their_events(self, new_store: NewStore) -> None:
         async with new_store() as store:
