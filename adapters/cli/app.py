@@ -48,7 +48,8 @@ def execute(arguments: Sequence[str], *, prepare: Callable[[], None] | None = No
     try:
         result = command(*bound.args, **bound.kwargs)
     except (Failure, BusError) as error:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         print(f"doubledecker: {error}", file=sys.stderr)
         return exit_code(error)
     return result if isinstance(result, int) else 0

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -71,7 +71,7 @@ async def serve(
     if isinstance(failure, BrokenPipeError):
         return NOBODY_READS
     if failure is not None:
-        raise Failure(f"stopped: {failure}. Every command that was taken is finished") from failure
+        raise Failure(f"stopped: {failure.strerror or failure}. Every command that was taken is finished") from failure
     return 0
 
 
@@ -88,7 +88,8 @@ def stopped_by_signals(stop: Callable[[], None]) -> Generator[None, None, None]:
         is_stopping = True
         # The handler interrupts the loop's thread anywhere, so that even a loop that is stuck can be ended.
         loop.call_soon_threadsafe(stop)
-        os.write(2, NOTICE)
+        with suppress(OSError):
+            os.write(2, NOTICE)
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
