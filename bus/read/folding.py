@@ -53,14 +53,16 @@ class Folding:
 
     def touches(self, events: Sequence[Recorded[Event]]) -> list[Touch]:
         """The keys of each event that is the projection's business."""
-        key_of = self._projection.key
+        key_of, cache = self._projection.key, self._cache
         found: list[Touch] = []
         for recorded in events:
             try:
                 keys = key_of(recorded)
                 if isinstance(keys, str):
-                    keys = (keys,)
-                if keys != ():
+                    if keys not in cache:
+                        self._check((keys,))
+                    found.append(Touch(recorded, (keys,)))
+                elif keys != ():
                     self._check(keys)
                     found.append(Touch(recorded, keys))
             except Exception as error:
