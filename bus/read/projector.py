@@ -68,10 +68,8 @@ class Projector:
         """How often the projection raised at the next event."""
         self._outages = 0
         """How often a store failed since something was committed."""
-        self._batch: Slice | None = None
-        """What is being projected."""
         self._until: int | None = None
-        """Position of the last event before one that failed: so far the batch is sound and committed first."""
+        """Position before an event that failed: what comes up to there is sound, and is committed first."""
         self._uncertain: Attempt | None = None
         """What failed to be committed in a way that leaves open whether it happened."""
         self._subscription = Subscription(
@@ -106,15 +104,12 @@ class Projector:
         return self._poisonings + self._outages
 
     async def _project_next(self) -> None:
-        batch = await self._subscription.next()
+        batch = await self._subscription.next(self._until)
         started = self._clock.monotonic()
-        if self._until is not None:
-            batch = _cut(batch, self._until)
         if batch.read == 0:
             assert batch.fault is not None, "a slice holds an event or a fault"
             self._stop(batch.fault.position, str(batch.fault))
             return
-        self._batch = batch
         folded = await self._fold(batch)
         await self._commit(Attempt(batch, frozenset(folded.views), started), folded)
         # Stores that answer at once must not keep the event loop from everybody else while much is to be read.
@@ -180,11 +175,9 @@ class Projector:
         )
 
     async def _poisoned(self, poison: Poisoned) -> None:
-        assert self._batch is not None
-        sound = [recorded.position for recorded in self._batch.events if recorded.position < poison.position]
-        if sound:
+        if poison.position > self._checkpoint.position + 1:
             # What comes before the event is committed before the event is tried again.
-            self._until = sound[-1]
+            self._until = poison.position - 1
             return
         self._until = None
         self._poisonings += 1
@@ -228,20 +221,6 @@ class Projector:
 def table_of(projection: Projection[Any, Any]) -> ViewTable:
     """Where a projection's views live."""
     return ViewTable(projection.name, projection.version, projection.indexes)
-
-
-def _cut(batch: Slice, until: int) -> Slice:
-    """The part of a slice that ends with the event of interest at position `until`."""
-    if batch.last.position <= until:
-        return batch
-    events = [recorded for recorded in batch.events if recorded.position <= until]
-    last = events[-1]
-    return Slice(
-        events,
-        Checkpoint(until, batch.last.store_id, last.stream, last.version),
-        batch.read - (batch.last.position - until),
-        last.recorded_at,
-    )
 
 
 def _foreign_categories(application: Application, projection: Projection[Any, Any]) -> frozenset[str]:

@@ -64,15 +64,19 @@ class Subscription:
         self._signal = Signal(new_reply)
         feed.listen(self._signal)
 
-    async def next(self) -> Slice:
-        """The events that follow `accept`ed ones, at least one or a fault; waits for them."""
+    async def next(self, until: int | None = None) -> Slice:
+        """The events that follow `accept`ed ones, at least one or a fault; waits for them.
+
+        None of them is after position `until`.
+        """
         while True:
             position = self._last.position
-            live = self._feed.after(position, self._limits.projection_events_max)
+            room = self._limits.projection_events_max if until is None else until - position
+            live = self._feed.after(position, min(room, self._limits.projection_events_max))
             if live:
                 return self._from_feed(live)
             if position < self._feed.head or self._store.shared:
-                page = await self._store.page(position, self._page_events_max)
+                page = await self._store.page(position, min(room, self._page_events_max))
                 if page:
                     return self._from_store(page)
                 if position < self._feed.head:
