@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import anyio.lowlevel
@@ -27,8 +27,8 @@ class Attempt(msgspec.Struct, frozen=True):
     """A commit under way."""
 
     batch: Slice
-    changed: frozenset[str]
-    """Keys of the views that it changes."""
+    folded: Folded
+    changes: ViewChanges
     started: float
 
 
@@ -111,7 +111,8 @@ class Projector:
             self._stop(batch.fault.position, str(batch.fault))
             return
         folded = await self._fold(batch)
-        await self._commit(Attempt(batch, frozenset(folded.views), started), folded)
+        changes = ViewChanges(self._checkpoint, batch.last, folded.put, folded.removed)
+        await self._commit(Attempt(batch, folded, changes, started))
         # Stores that answer at once must not keep the event loop from everybody else while much is to be read.
         await anyio.lowlevel.checkpoint()
 
@@ -122,27 +123,29 @@ class Projector:
             self._folding.remember(missing, await self._view_store.load(self.table, missing))
         return self._folding.fold(touches)
 
-    async def _commit(self, attempt: Attempt, folded: Folded) -> None:
-        batch = attempt.batch
-        changes = ViewChanges(self._checkpoint, batch.last, folded.put, folded.removed)
+    async def _commit(self, attempt: Attempt) -> None:
+        is_repeated = self._uncertain is attempt
         self._uncertain = attempt
         try:
-            owned = await self._view_store.commit(self.table, changes)
+            owned = await self._view_store.commit(self.table, attempt.changes)
         except StoreUnavailable:
-            # This one is certain: nothing was written.
-            self._uncertain = None
+            # Certain for this time, which says nothing of an earlier one.
+            if not is_repeated:
+                self._uncertain = None
             raise
         except ValueError as error:
-            # So is this one, but what the store cannot hold it never will. Which event made it is found by halves.
             self._uncertain = None
-            if not batch.events:
-                raise
-            raise Poisoned(batch.events[len(batch.events) // 2].position, error) from error
+            self._blame(attempt.batch, error)
         if owned:
-            self._folding.commit(folded)
             self._advance(attempt)
-        else:
+        elif not is_repeated:
             self._lose_ownership()
+
+    def _blame(self, batch: Slice, error: ValueError) -> NoReturn:
+        """What the store cannot hold it never will. Which event made it is found by halves."""
+        if not batch.events:
+            raise error
+        raise Poisoned(batch.events[len(batch.events) // 2].position, error) from error
 
     async def _make_certain(self, attempt: Attempt) -> None:
         """After a commit that failed: looks which checkpoint the store has, before anything is written again."""
@@ -150,7 +153,8 @@ class Projector:
         if found == attempt.batch.last:
             self._advance(attempt)
         elif found == self._checkpoint:
-            self._uncertain = None
+            # The identical changes again, since the first may still be on their way: only one of the two can happen.
+            await self._commit(attempt)
         else:
             self._lose_ownership()
 
@@ -164,8 +168,9 @@ class Projector:
         self._until = None
         self._poisonings = self._outages = 0
         self.last_error = None
+        self._folding.commit(attempt.folded)
         self._subscription.accept(batch.last)
-        self.progress.advance(batch.last.position, attempt.changed)
+        self.progress.advance(batch.last.position, frozenset(attempt.folded.views))
         self._telemetry.projected(self.projection.name, batch.read, self._clock.monotonic() - attempt.started)
 
     def _lose_ownership(self) -> None:

@@ -59,7 +59,7 @@ def limits(chance: random.Random) -> Limits:
 def views_with_faults(chance: random.Random, views: ToldViewStore) -> ToldViewStore:
     views.faults.clear()
     for _ in range(30):
-        views.faults.append(chance.choice(("none", "none", "none", "refuse", "before", "after")))
+        views.faults.append(chance.choice(("none", "none", "none", "refuse", "before", "after", "late")))
     return views
 
 

@@ -13,9 +13,9 @@ from bus.core.stored import Checkpoint, ViewChanges, ViewTable
 from bus.memory import MemoryViewStore
 from bus.ports import ViewReader
 
-Fault = Literal["none", "refuse", "before", "after", "lose"]
-"""What happens to a commit: nothing unusual, `StoreUnavailable`, another error before or after writing, or another
-writer that moves the checkpoint first."""
+Fault = Literal["none", "refuse", "before", "after", "late", "lose"]
+"""What happens to a commit: nothing unusual, `StoreUnavailable`, another error before or after writing, one after
+which it is written when the next commit comes, or another writer that moves the checkpoint first."""
 
 
 class ToldViewStore:
@@ -38,6 +38,7 @@ class ToldViewStore:
         self.snapshots_taken = 0
         self.snapshot_gate: anyio.Event | None = None
         """While it is not set, a snapshot is handed out no sooner, however old it becomes."""
+        self._late: dict[str, ViewChanges] = {}
         self._gates: dict[str, anyio.Event] = {}
         self._arrived: dict[str, anyio.Event] = {}
 
@@ -81,11 +82,16 @@ class ToldViewStore:
         if name in self._gates:
             self._arrived[name].set()
             await self._gates[name].wait()
+        if (late := self._late.pop(name, None)) is not None and await self.kept.commit(table, late):
+            self.commits.append((name, late.checkpoint.position))
         fault = self.faults.popleft() if self.faults and self.faulty in (None, name) else "none"
         if fault == "refuse":
             raise StoreUnavailable("nothing was written", store=self.url)
         if fault == "before":
             raise ConnectionError("lost on the way there")
+        if fault == "late":
+            self._late[name] = changes
+            raise ConnectionError("lost on the way there, it seems")
         if fault == "lose":
             stolen = Checkpoint(changes.checkpoint.position + 1_000, "somebody", "else-1", 1)
             await self.kept.commit(table, ViewChanges(changes.expected, stolen, (), ()))

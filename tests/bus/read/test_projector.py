@@ -332,6 +332,9 @@ FAULTS: list[list[Fault]] = [
     ["after"],
     ["none", "after", "after", "before", "after", "refuse"],
     ["before", "after"],
+    ["late"],
+    ["late", "late", "before", "late", "after", "late"],
+    ["late", "refuse", "none", "late"],
     ["refuse", "after", "before", "none", "after"],
 ]
 
