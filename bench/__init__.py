@@ -12,7 +12,8 @@ Each case prints one JSON line to standard output:
     ...                       more figures of the case, named with their units
 
 Compare `of_limit`, not `value`: the absolute figures drift with the machine by a factor of two and more, and the limit
-drifts along. Case and limit take turns (A B A B ...) and each is the median of its turns. Both run under the garbage
+drifts along. Case and limit take turns (A B B A ...); `value` and `limit` are the medians, and
+`of_limit` the median of the turns' own ratios, within which both had the same neighbours. Both run under the garbage
 collector's settings of a worker process: what exists before the timed part is frozen, and the threshold is raised.
 Rates are better the higher they are, times and bytes the lower.
 The workload and the limits are in `bench/limits.py`, which later changes leave alone.

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import itertools
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from bench.limits import (
     openings,
     rows_of,
 )
-from bench.measure import Line, Settings, folder, frozen_heap, in_turns, line, quantile
+from bench.measure import Line, Settings, Turns, folder, frozen_heap, in_turns, line, quantile
 from bus import Bus
 from bus.core import Application
 
@@ -44,11 +45,9 @@ def memory(settings: Settings) -> Iterator[Line]:
         await loop.close()
         return count / seconds
 
-    value, limit = in_turns(
-        settings.turns, lambda: asyncio.run(rate(None, commands, clients)), lambda: asyncio.run(bare())
-    )
+    measured = in_turns(settings.turns, lambda: asyncio.run(rate(None, commands, clients)), lambda: asyncio.run(bare()))
     target = 0.9 if clients == 64 else None
-    yield line("commands.memory", value, "commands/s", limit, at_least=target, clients=clients, commands=count)
+    yield line("commands.memory", measured, "commands/s", at_least=target, clients=clients, commands=count)
 
 
 def sqlite(settings: Settings) -> Iterator[Line]:
@@ -56,14 +55,13 @@ def sqlite(settings: Settings) -> Iterator[Line]:
     for clients in [settings.clients] if settings.clients else SQLITE_TARGETS:
         count = settings.commands or 100_000
         rows = rows_of(openings() + deposits(count))
-        value, limit = in_turns(
+        measured = in_turns(
             settings.turns, on_disk(deposits(count), clients), functools.partial(raw_rate, rows, clients)
         )
         yield line(
             "commands.sqlite",
-            value,
+            measured,
             "commands/s",
-            limit,
             at_least=SQLITE_TARGETS.get(clients),
             clients=clients,
             commands=count,
@@ -73,10 +71,10 @@ def sqlite(settings: Settings) -> Iterator[Line]:
 def hot(settings: Settings) -> Iterator[Line]:
     """Every command to one account, against the same number drawn at random."""
     clients, count = settings.clients or 64, settings.commands or 40_000
-    value, limit = in_turns(
+    measured = in_turns(
         settings.turns, on_disk(deposits(count, accounts=1), clients), on_disk(deposits(count), clients)
     )
-    yield line("hot.sqlite", value, "commands/s", limit, at_least=1.0, clients=clients, commands=count)
+    yield line("hot.sqlite", measured, "commands/s", at_least=1.0, clients=clients, commands=count)
 
 
 def latency(settings: Settings) -> Iterator[Line]:
@@ -85,8 +83,9 @@ def latency(settings: Settings) -> Iterator[Line]:
     waits, raw_waits = asyncio.run(_latencies(count, settings.turns))
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         value, limit = quantile(waits, share) * 1e3, quantile(raw_waits, share) * 1e3
+        measured = Turns(value, limit, value / limit)
         target = 2.0 if name == "p50" else None
-        yield line(f"latency.sqlite {name}", value, "ms", limit, at_most=target, clients=1, commands=count)
+        yield line(f"latency.sqlite {name}", measured, "ms", at_most=target, clients=1, commands=count)
 
 
 async def _latencies(count: int, turns: int) -> tuple[list[float], list[float]]:
@@ -121,8 +120,8 @@ def raw(settings: Settings) -> Iterator[Line]:
     for rows_per_transaction in [settings.clients] if settings.clients else (1, 64, 1_024):
         count = settings.commands or (100_000 if rows_per_transaction > 1 else 4_000)
         rows = rows_of(openings() + deposits(count))
-        (value,) = in_turns(settings.turns, functools.partial(raw_rate, rows, rows_per_transaction))
-        yield line("limit.sqlite", value, "rows/s", commands=count, rows_per_transaction=rows_per_transaction)
+        value = statistics.median([raw_rate(rows, rows_per_transaction) for _ in range(settings.turns)])
+        yield line("limit.sqlite", Turns(value), "rows/s", commands=count, rows_per_transaction=rows_per_transaction)
 
 
 def raw_rate(rows: Sequence[Row], rows_per_transaction: int) -> float:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.measure import Line, Settings, folder, line, note
+from bench.measure import Line, Settings, Turns, folder, line, note
 
 COMMANDS_PER_S_AT_LEAST = 20_000
 
@@ -19,7 +19,7 @@ def flights(settings: Settings) -> Iterator[Line]:
     last = summaries[-1]
     yield line(
         "demo",
-        statistics.median(rates),
+        Turns(statistics.median(rates)),
         "commands/s",
         at_least=COMMANDS_PER_S_AT_LEAST,
         commands=int(last["commands"]),

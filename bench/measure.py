@@ -21,7 +21,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     clients: int | None = None
     commands: int | None = None
-    turns: int = 5
+    turns: int = 7
     seconds: float = 60.0
 
 
@@ -46,6 +46,14 @@ class Line(msgspec.Struct, kw_only=True):
         return msgspec.json.encode({name: rounded(value) for name, value in shown.items()}).decode()
 
 
+class Turns(msgspec.Struct, frozen=True):
+    """Medians over the turns of one case."""
+
+    value: float
+    limit: float | None = None
+    of_limit: float | None = None
+
+
 def rounded(value: Any) -> Any:
     if isinstance(value, float):
         short = float(f"{value:.4g}")
@@ -55,9 +63,8 @@ def rounded(value: Any) -> Any:
 
 def line(
     case: str,
-    value: float,
+    measured: Turns,
     unit: str,
-    limit: float | None = None,
     *,
     at_least: float | None = None,
     at_most: float | None = None,
@@ -66,8 +73,7 @@ def line(
     **more: float | int | str,
 ) -> Line:
     """A result, compared with its target."""
-    of_limit = None if limit is None else value / limit
-    compared = value if of_limit is None else of_limit
+    compared = measured.value if measured.of_limit is None else measured.of_limit
     target, met = None, None
     if at_least is not None:
         target, met = f">= {at_least:g}", compared >= at_least
@@ -77,24 +83,34 @@ def line(
         case=case,
         clients=clients,
         commands=commands,
-        value=value,
+        value=measured.value,
         unit=unit,
-        limit=limit,
-        of_limit=of_limit,
+        limit=measured.limit,
+        of_limit=measured.of_limit,
         target=target,
         met=met,
         more=more,
     )
 
 
-def in_turns(turns: int, *sides: Callable[[], float]) -> tuple[float, ...]:
-    """The median of each side, all of them measured once in every turn, in changing order."""
-    found: list[list[float]] = [[] for _ in sides]
+def in_turns(turns: int, case: Callable[[], float], bare: Callable[[], float]) -> Turns:
+    """Measures case and limit once in every turn, in changing order.
+
+    The ratio is taken within each turn, where both have had the same neighbours on the machine.
+    """
+    found: list[tuple[float, float]] = []
     for turn in range(turns):
-        for number in sorted(range(len(sides)), reverse=bool(turn % 2)):
-            found[number].append(sides[number]())
-        note(f"turn {turn + 1} of {turns}: " + ", ".join(f"{figures[-1]:,.6g}" for figures in found))
-    return tuple(statistics.median(figures) for figures in found)
+        if turn % 2:
+            limit, value = bare(), case()
+        else:
+            value, limit = case(), bare()
+        found.append((value, limit))
+        note(f"turn {turn + 1} of {turns}: {value:,.6g}, limit {limit:,.6g}: {value / limit:.3f}")
+    return Turns(
+        value=statistics.median([value for value, _ in found]),
+        limit=statistics.median([limit for _, limit in found]),
+        of_limit=statistics.median([value / limit for value, limit in found]),
+    )
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from adapters.sqlite import SqliteEventStore, SqliteViewStore
 from bench.commands import BANK, on_disk
 from bench.limits import ACCOUNT, AccountCommand, AccountEvent, AccountOpened, deposits, drive, openings
-from bench.measure import Line, Settings, folder, frozen_heap, in_turns, line, note, quantile
+from bench.measure import Line, Settings, Turns, folder, frozen_heap, in_turns, line, note, quantile
 from bus import Bus
 from bus.core import STOP, Application, Projection, Recorded, View
 
@@ -46,10 +46,10 @@ def sqlite(settings: Settings) -> Iterator[Line]:
     with folder() as path:
         asyncio.run(_fill(path / "bus.db", commands))
         events = len(openings()) + count
-        value, limit = in_turns(
+        measured = in_turns(
             settings.turns, functools.partial(_caught_up, path / "bus.db", events), on_disk(commands, clients)
         )
-    yield line("projection.sqlite catch-up", value, "events/s", limit, at_least=1.0, clients=clients, commands=count)
+    yield line("projection.sqlite catch-up", measured, "events/s", at_least=1.0, clients=clients, commands=count)
     if settings.seconds > 0:
         yield asyncio.run(_together(clients, settings.seconds))
 
@@ -114,7 +114,7 @@ async def _together(clients: int, seconds: float) -> Line:
     note(f"lag p99 in the first third {first:.1f} ms, in the last {last:.1f} ms")
     return line(
         "projection.sqlite lag p99",
-        quantile(lags, 0.99),
+        Turns(quantile(lags, 0.99)),
         "ms",
         at_most=100,
         clients=clients,

@@ -10,7 +10,7 @@ from pathlib import Path
 from adapters.sqlite import SqliteEventStore
 from bench.commands import BANK
 from bench.limits import ACCOUNTS, AccountCommand, Deposit, OpenAccount, RawSqlite, deposits, drive, openings, rows_of
-from bench.measure import Line, Settings, folder, frozen_heap, in_turns, line
+from bench.measure import Line, Settings, Turns, folder, frozen_heap, in_turns, line
 from bus import Bus
 from bus.core import Application, Command, Decider, Event, State
 from bus.core.limits import Limits
@@ -44,8 +44,8 @@ def _recovered(
             with frozen_heap():
                 return raw.fetch_and_decode(streams)[1] * 1e3
 
-        value, limit = in_turns(settings.turns, cold, bare)
-    return line(case, value, "ms", limit, at_most=target, clients=len(firsts), commands=len(firsts), events=len(rows))
+        measured = in_turns(settings.turns, cold, bare)
+    return line(case, measured, "ms", at_most=target, clients=len(firsts), commands=len(firsts), events=len(rows))
 
 
 async def _record(path: Path, history: Sequence[AccountCommand]) -> None:
@@ -94,7 +94,7 @@ def weight(settings: Settings) -> Iterator[Line]:
     """Bytes of an idle actor whose state is shared, its place in the directory and its name included."""
     count = settings.commands or 100_000
     value = asyncio.run(_weighed(count))
-    yield line("resident.memory", value, "bytes", at_most=1_024, commands=count)
+    yield line("resident.memory", Turns(value), "bytes", at_most=1_024, commands=count)
 
 
 async def _weighed(count: int) -> float:
