@@ -112,6 +112,30 @@ async def test_after_wait_settled_everything_sent_is_answered_and_in_the_views()
         assert {one.position for one in statistics.projections} == {20}
 
 
+async def test_wait_settled_waits_for_what_is_sent_while_it_waits() -> None:
+    views, settled = ToldViewStore(), list[bool]()
+    async with Bus(LEDGER, view_store=views) as bus, anyio.create_task_group() as tasks:
+
+        async def settle() -> None:
+            await bus.wait_settled()
+            settled.append(True)
+
+        views.hold("journal")
+        await bus.send(Deposit("a"))
+        await views.held("journal")
+        tasks.start_soon(settle)
+        await anyio.wait_all_tasks_blocked()
+        await bus.send(Deposit("a"))
+        views.release("journal")
+        views.hold("journal")
+        await views.held("journal")
+        await anyio.wait_all_tasks_blocked()
+        assert not settled
+        views.release("journal")
+        await anyio.wait_all_tasks_blocked()
+        assert settled
+
+
 async def test_wait_settled_sees_what_another_writer_has_recorded() -> None:
     store = MemoryEventStore(shared=True)
     async with Bus(LEDGER, event_store=store, limits=Limits(poll_interval_s=1_000)) as bus:

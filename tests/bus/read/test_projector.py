@@ -301,8 +301,11 @@ async def test_an_unknown_event_of_ours_stops_after_what_came_before_was_committ
         await store.append([Append("account-a", 2, (NewEvent("renamed", b"{}"),), "c", b"")], when)
     await record(store, Deposit("b"))
     async with Bus(LEDGER, event_store=store) as bus:
+        with pytest.raises(ProjectionStopped):
+            await bus.wait_projected(4, "journal")
         with pytest.raises(ProjectionStopped) as caught:
-            await bus.wait_settled()
+            await bus.wait_projected(4, "balances")
+        await bus.wait_projected(4, "notes")
         for fact in ("'renamed'", "position 3", "'account-a'", "version 3"):
             assert fact in caught.value.reason
         # Notes take no event of accounts, so what an account's event is called does not concern them.
@@ -320,8 +323,10 @@ async def test_a_payload_that_does_not_decode_stops_only_who_takes_that_event() 
         when = (await store.page(0, 1))[0].recorded_at
         await store.append([Append("note-n", 0, (NewEvent("note-written", b"{"),), "c", b"")], when)
     async with Bus(LEDGER, event_store=store) as bus:
-        with pytest.raises(ProjectionStopped, match="does not decode"):
-            await bus.wait_settled()
+        for name in ("journal", "notes"):
+            with pytest.raises(ProjectionStopped, match="does not decode"):
+                await bus.wait_projected(2, name)
+        await bus.wait_projected(2, "balances")
         stopped = {one.name: one.stopped is not None for one in bus.statistics().projections}
         assert stopped == {"balances": False, "journal": True, "notes": True}
 
