@@ -55,8 +55,7 @@ def _shown(receipt: Receipt) -> ShownReceipt:
 
 
 def _error(number: int, error: BusError | Refusal) -> bytes:
-    # The code is the type's: a rejection may have a fact of that name, which would hide it.
-    code = error.code if isinstance(error, Refusal) else type(error).code
+    code = error.code
     message = error.message if isinstance(error, Refusal) else str(error)
     facts = {name: fact for name, fact in error.facts.items() if name not in ("code", "message")}
     try:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, redirect_stdout, suppress
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -23,12 +23,10 @@ from bus import Application, Bus
 if TYPE_CHECKING:
     from adapters.cli.stores import EventStore, ViewStore
 
-NOBODY_READS = 128 + signal.SIGPIPE
-"""The exit code when the answers' reader has gone away, which is what a shell shows for other programs too."""
-NOTICE = b"doubledecker: stopping when everything in flight is answered; a second signal ends it at once\n"
+NOTICE: Final = b"doubledecker: stopping when everything in flight is answered; a second signal ends it at once\n"
 
 
-def worker(*, app: str = DEMO, store: str, views: str | None = None) -> int:
+def worker(*, app: str = DEMO, store: str, views: str | None = None) -> None:
     """Take commands as NDJSON on standard input, answer each on standard output.
 
     Parameters
@@ -52,13 +50,17 @@ def worker(*, app: str = DEMO, store: str, views: str | None = None) -> int:
         # The application lives as long as the process: no collection of garbage need look at it again.
         gc.collect()
         gc.freeze()
-        return anyio.run(serve, application, event_store, view_store, source, output)
+        anyio.run(serve, application, event_store, view_store, source, output)
 
 
 async def serve(
     application: Application, event_store: "EventStore", view_store: "ViewStore", source: int, output: int
-) -> int:
-    """Serves until the end of the input or a signal; returns the exit code. Raises `Unusable`, or `Failure`."""
+) -> None:
+    """Serves until the end of the input or a signal.
+
+    Raises `Unusable`; `BrokenPipeError` where nobody reads the answers any more, and `Failure` where they cannot be
+    written or the commands cannot be read. Both come when every command that was taken is finished.
+    """
     failure: OSError | None = None
     reading = anyio.CancelScope()
     with stopped_by_signals(reading.cancel):
@@ -69,10 +71,9 @@ async def serve(
                 # The bus is closed in good order all the same.
                 failure = error
     if isinstance(failure, BrokenPipeError):
-        return NOBODY_READS
+        raise failure
     if failure is not None:
         raise Failure(f"stopped: {failure.strerror or failure}. Every command that was taken is finished") from failure
-    return 0
 
 
 @contextmanager
