@@ -22,6 +22,7 @@ from bus.ports import Clock, EventStore, Ids, Telemetry, ViewStore
 from bus.read.progress import wait_for_all
 from bus.runtime.clock import LoopClock
 from bus.runtime.ids import Uuid7Ids
+from bus.runtime.log import log
 from bus.runtime.reply import Reply
 from bus.runtime.telemetry import NoTelemetry
 
@@ -102,6 +103,14 @@ class Bus:
         opened = self._opened()
         try:
             await opened.close()
+        except anyio.get_cancelled_exc_class():
+            # What goes wrong in closing must not hide what went wrong before.
+            if error is None:
+                raise
+        except Exception as failure:
+            if error is None:
+                raise
+            log.error("bus could not be closed in order", error=repr(failure))
         finally:
             self._open = None
             self._is_used = False

@@ -78,7 +78,9 @@ class OpenBus:
         """Finishes what is in flight, up to a deadline; answers and reports what it could not finish."""
         self.write.intake.is_open = False
         try:
-            with anyio.move_on_after(self._limits.shutdown_timeout_s, shield=True):
+            # Of a bus whose tasks were ended from outside nothing more is to be expected.
+            patience_s = 0.0 if self._supervisor.is_broken else self._limits.shutdown_timeout_s
+            with anyio.move_on_after(patience_s, shield=True):
                 await self.settle(stopped_too=True)
         except Exception as error:
             # A store that fails now keeps nothing from being taken apart.
@@ -87,6 +89,7 @@ class OpenBus:
             await self._end()
 
     async def _end(self) -> None:
+        self._supervisor.stop()
         self._tasks.cancel_scope.cancel()
         try:
             # An exception of the body is not handed to the group, which would wrap it in one of its own.

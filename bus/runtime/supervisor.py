@@ -21,15 +21,39 @@ class Supervisor:
     def __init__(self, tasks: TaskGroup, limits: Limits) -> None:
         self._tasks = tasks
         self._limits = limits
+        self._scopes: set[anyio.CancelScope] = set()
+        self._is_stopped = False
         self.restarts = 0
         """Crashes so far; above zero means a bug in the bus or in an adapter."""
+        self.is_broken = False
+        """Whether a task was ended by more than an `Exception`, such as an exit of the process; it is not restarted."""
 
     def start(self, name: str, task: Callable[[], Awaitable[None]]) -> None:
         """Runs `task` until it returns; when it raises, again after a pause."""
         # In an empty context no task inherits the trace of whoever happened to start it.
         contextvars.Context().run(lambda: self._tasks.start_soon(self._keep_running, name, task, name=name))
 
+    def stop(self) -> None:
+        """Cancels all tasks, once and for all."""
+        self._is_stopped = True
+        for scope in self._scopes:
+            scope.cancel()
+
     async def _keep_running(self, name: str, task: Callable[[], Awaitable[None]]) -> None:
+        # Where the scope around the bus is cancelled its tasks go on, to finish what is in flight, until they are told.
+        with anyio.CancelScope(shield=True) as scope:
+            if self._is_stopped:
+                return
+            self._scopes.add(scope)
+            try:
+                await self._restart(name, task)
+            except BaseException:
+                self.is_broken = self.is_broken or not self._is_stopped
+                raise
+            finally:
+                self._scopes.remove(scope)
+
+    async def _restart(self, name: str, task: Callable[[], Awaitable[None]]) -> None:
         attempt = 0
         while True:
             try:

@@ -152,7 +152,8 @@ class WriteSide:
         for mail in turn.taken:
             for envelope in mail:
                 if envelope.is_open:
-                    self._lost += not self.intake.is_open
+                    if not self.intake.is_open:
+                        self._lost += 1 + len(envelope.twins or ())
                     envelope.actor.state = None
                     self.intake.settle(envelope, unknown(envelope, "the bus stopped while recording it"))
             rest = mail[0].actor.mail
