@@ -28,16 +28,17 @@ def fingerprint(command: Command) -> bytes:
 
 def _ordered(value: Any) -> Any:
     """The value with lists in the place of all that has no order of its own."""
-    if isinstance(value, msgspec.Struct):
-        fields = msgspec.structs.fields(value)
+    kind: type[Any] = type(value)
+    if issubclass(kind, msgspec.Struct):
+        fields = msgspec.structs.fields(kind)
         given = {field.name: getattr(value, field.name) for field in fields}
         changed = {field.name: _ordered(given[field.name]) for field in fields if given[field.name] != _default(field)}
-        return [value.__struct_config__.tag, changed]
-    if isinstance(value, Set):
+        return [kind.__struct_config__.tag, changed]
+    if issubclass(kind, Set):
         return sorted([_encode(_ordered(member)) for member in value])
-    if isinstance(value, Mapping):
+    if issubclass(kind, Mapping):
         return sorted([(_encode(_ordered(key)), _encode(_ordered(member))) for key, member in value.items()])
-    if isinstance(value, list | tuple):
+    if issubclass(kind, list | tuple):
         return [_ordered(member) for member in value]
     return value
 
