@@ -28,20 +28,25 @@ def fingerprint(command: Command) -> bytes:
 
 def _ordered(value: Any) -> Any:
     """The value with lists in the place of all that has no order of its own."""
-    kind: type[Any] = type(value)
-    if issubclass(kind, msgspec.Struct):
+    kind: Any = value.__class__
+    if _is(kind, msgspec.Struct):
         fields = msgspec.structs.fields(kind)
         given = {field.name: getattr(value, field.name) for field in fields}
         changed = {field.name: _ordered(given[field.name]) for field in fields if given[field.name] != _default(field)}
         return [kind.__struct_config__.tag, changed]
-    if issubclass(kind, Set):
+    if _is(kind, Set):
         return sorted([_encode(_ordered(member)) for member in value])
-    if issubclass(kind, Mapping):
+    if _is(kind, Mapping):
         return sorted([(_encode(_ordered(key)), _encode(_ordered(member))) for key, member in value.items()])
-    if issubclass(kind, list | tuple):
+    if _is(kind, list) or _is(kind, tuple):
         return [_ordered(member) for member in value]
     return value
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:
     return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+
+
+def _is(kind: type, other: type) -> bool:
+    """Without narrowing, after which a type checker knows less than before."""
+    return issubclass(kind, other)
