@@ -12,7 +12,7 @@ from bus.core.limits import Limits
 from bus.core.messages import Query, View
 from bus.core.projection import IndexValue, Projection, index_value
 from bus.ports import Clock, Telemetry, ViewReader, ViewStore
-from bus.read.progress import Progress, wait_for_all
+from bus.read.progress import Progress
 from bus.read.projector import table_of
 
 V = TypeVar("V", bound=View)
@@ -88,27 +88,27 @@ class Queries:
 
     async def _run(self, handler: Callable[..., Any], query: Query[R], after: int, deadline: float) -> tuple[R, Reads]:
         name = type(query).__qualname__
-        needed: dict[str, Progress] = {}
+        late: Progress | None = None
         for _ in range(self._limits.query_restarts_max):
             # No snapshot is held meanwhile: it would be too old, and stores have few of them at a time.
-            await wait_for_all(list(needed.values()), after, deadline)
-            answered: tuple[R, Reads] | None = None
-            with anyio.CancelScope(deadline=deadline) as scope:
-                answered = await self._attempt(handler, query, after, needed)
-            if scope.cancelled_caught:
+            if late is not None:
+                await late.wait(after, deadline)
+            answered: tuple[R, Reads] | Progress | None = None
+            with anyio.CancelScope(deadline=deadline):
+                answered = await self._attempt(handler, query, after)
+            if answered is None:
                 raise QueryTimeout(f"{name} was not answered in time; ask again, or with more time", query=name)
-            if answered is not None:
+            if not isinstance(answered, Progress):
                 return answered
+            late = answered
         raise QueryFailed(
             f"the handler of {name} read another view at each of {self._limits.query_restarts_max} attempts; "
             "it must read the same views when it is run again",
             query=name,
         )
 
-    async def _attempt(
-        self, handler: Callable[..., Any], query: Query[R], after: int, needed: dict[str, Progress]
-    ) -> tuple[R, Reads] | None:
-        """Runs the handler on a snapshot; None where that is too old for a view that it reads, now in `needed`."""
+    async def _attempt(self, handler: Callable[..., Any], query: Query[R], after: int) -> tuple[R, Reads] | Progress:
+        """Runs the handler on a snapshot; gives the projection for which that is too old, if it comes to read it."""
         # Noted before the snapshot is taken: it holds at least this.
         positions = {name: progress.position for name, progress in self._progress.items()}
         async with self._view_store.snapshot() as reader:
@@ -135,8 +135,7 @@ class Queries:
                 if views.outdated is None:
                     position = min([positions[name] for name in views.keys], default=max(positions.values(), default=0))
                     return answer, Reads(views.keys, position)
-        needed[views.outdated] = self._progress[views.outdated]
-        return None
+        return self._progress[views.outdated]
 
 
 class SnapshotViews:

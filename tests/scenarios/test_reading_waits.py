@@ -347,3 +347,15 @@ async def test_every_refusal_of_a_wait_is_an_error_of_the_bus_with_its_facts() -
         assert caught.value.code == "projection-timeout"
         assert dict(caught.value.facts) == {"projection": "journal", "position": 1, "at": 0}
         views.release("journal")
+
+
+async def test_the_receipt_of_a_command_that_recorded_nothing_can_be_asked_after() -> None:
+    store = MemoryEventStore()
+    async with Bus(LEDGER, event_store=store) as bus:
+        nothing = await bus.send(Deposit("a", times=0))
+        assert await bus.query(GetBalance("a"), after=nothing) is None
+        await bus.send(Deposit("a", 5))
+        nothing = await bus.send(Deposit("b", times=0))
+        assert (nothing.events, nothing.position) == ((), 1)
+        assert await bus.query(GetBalance("a"), after=nothing) == Balance("a", 5, [1])
+        assert await bus.query(GetBalance("a"), after=nothing.position) == Balance("a", 5, [1])

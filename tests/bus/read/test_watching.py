@@ -31,6 +31,7 @@ from tests.support.ledger import (
     NOTE,
     AccountEvent,
     Balance,
+    Close,
     Deposit,
     Deposited,
     GetBalance,
@@ -115,6 +116,25 @@ async def test_any_view_of_the_projection_may_change_what_is_found() -> None:
             await bus.send(Deposit(account))
         await quiet()
         assert [len(value) for value in watched.values] == [0, 1, 2]
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_handler_that_finds_and_then_gets_is_still_asked_again_after_any_change() -> None:
+    async def counted(query: GetBalance, views: Views) -> Balance | None:
+        found = await views.find(Balance)
+        return await views.get(Balance, query.account) if len(found) > 1 else None
+
+    application = Application(deciders=[ACCOUNT, NOTE], projections=[BALANCES], query_handlers=[counted])
+    async with Bus(application) as bus, anyio.create_task_group() as tasks:
+        watched = Watched(bus.watch(GetBalance("a")))
+        for account in ("a", "b", "c"):
+            await bus.wait_projected(await bus.send(Deposit(account)))
+        tasks.start_soon(watched.run)
+        await quiet()
+        await bus.send(Close("b"))
+        await bus.send(Close("c"))
+        await quiet()
+        assert watched.values == [Balance("a", 1, [1]), None]
         tasks.cancel_scope.cancel()
 
 
@@ -282,6 +302,19 @@ async def test_who_watches_a_projection_that_stops_gets_the_last_answer_and_is_t
         assert late.values == [Balance("a", 11, [1, 2])]
         assert isinstance(late.error, ProjectionStopped)
         tasks.cancel_scope.cancel()
+
+
+async def test_the_last_answer_before_a_stop_is_given_also_to_a_reader_that_was_busy() -> None:
+    async with Bus(ledger(balances(raises_at_13))) as bus, aclosing(bus.watch(GetBalance("a"))) as answers:
+        assert (await anext(answers)).value is None
+        await bus.wait_projected(await bus.send(Deposit("a", 5)))
+        answer = await anext(answers)
+        await bus.wait_projected(await bus.send(Deposit("a", 6)))
+        await bus.send(Deposit("b", 13))
+        await quiet()
+        assert (answer.value, (await anext(answers)).value) == (Balance("a", 5, [1]), Balance("a", 11, [1, 2]))
+        with pytest.raises(ProjectionStopped):
+            await anext(answers)
 
 
 async def test_who_watches_when_the_bus_is_closed_is_told() -> None:
