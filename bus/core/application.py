@@ -1,7 +1,7 @@
 """Application: all that is the user's, as one value, checked as a whole when it is built."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
@@ -87,9 +87,10 @@ class Application:
 
 def _several(given: Any, kind: type[Any], what: str) -> tuple[Any, ...]:
     """The elements of a list that the user gave, each of which must be of its kind."""
-    if not isinstance(given, Iterable):
-        raise DefinitionError(f"{what} must be a list, not {given!r}")
-    several: tuple[Any, ...] = tuple(given)
+    try:
+        several: tuple[Any, ...] = tuple(given)
+    except TypeError as error:
+        raise DefinitionError(f"{what} must be a list, not {given!r}") from error
     for one in several:
         if not isinstance(one, kind):
             raise DefinitionError(f"{what} must be of type {kind.__name__}; {one!r} is not")

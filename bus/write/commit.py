@@ -8,7 +8,7 @@ import msgspec
 
 from bus.core.errors import StoreUnavailable
 from bus.core.limits import Limits
-from bus.core.stored import Append, Appended
+from bus.core.stored import AlreadyRecorded, Append, Appended, Refusal
 from bus.ports import Clock, EventStore
 from bus.runtime.log import log
 from bus.runtime.supervisor import backoff_s
@@ -60,16 +60,26 @@ class GroupCommit:
                 log.warning("append is uncertain", store=self._store.url, attempt=attempt, error=repr(error))
                 failure = error
             else:
-                self._count(entries, appended)
+                self._count(entries, appended, attempt)
                 return Committed(appended, recorded_at, attempt)
             if attempt == limits.append_attempts_max or not wanted():
                 break
             await anyio.sleep(backoff_s(limits.append_backoff_s, limits.append_backoff_max_s, attempt))
         return Uncertain(failure)
 
-    def _count(self, entries: Sequence[Append], appended: Appended) -> None:
+    def _count(self, entries: Sequence[Append], appended: Appended, attempt: int) -> None:
         self.batches += 1
-        self.commands += len(entries) - len(appended.refused)
+        self.commands += len(entries)
         self.events += sum([len(entry.events) for entry in entries])
-        for index in appended.refused:
-            self.events -= len(entries[index].events)
+        for index, refusal in appended.refused.items():
+            entry = entries[index]
+            if attempt == 1 or not _is_own(entry, refusal):
+                self.commands -= 1
+                self.events -= len(entry.events)
+
+
+def _is_own(entry: Append, refusal: Refusal) -> bool:
+    """Whether a repeated append was refused for what an earlier attempt of it recorded."""
+    if not entry.events or not isinstance(refusal, AlreadyRecorded):
+        return False
+    return refusal.events[-1].version == entry.expected_version + len(entry.events)

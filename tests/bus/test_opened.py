@@ -390,3 +390,18 @@ async def test_the_busses_of_one_process_do_not_know_each_other() -> None:
             await bus.send(Open(str(number)))
         assert [await names(bus) for bus in buses] == [[f"account-{number} 1 Opened"] for number in range(5)]
     gc.collect()
+
+
+class FailsToClose(Watched):
+    async def __aexit__(self, *_: Any) -> None:
+        await super().__aexit__(None, None, None)
+        raise OSError("the store does not close")
+
+
+async def test_what_goes_wrong_in_closing_is_told_unless_something_went_wrong_before() -> None:
+    with pytest.raises(OSError, match="does not close"):
+        async with Bus(BANK, view_store=FailsToClose()):
+            pass
+    with pytest.raises(ValueError, match="the body's"):
+        async with Bus(BANK, view_store=FailsToClose()):
+            raise ValueError("the body's")

@@ -59,11 +59,17 @@ class FakeEventStore(MemoryEventStore):
             for entry in batch
         ]
 
-    async def foreign(self, stream: str, *events: tuple[str, bytes], command_id: str | None = None) -> None:
+    async def foreign(
+        self,
+        stream: str,
+        *events: tuple[str, bytes],
+        command_id: str | None = None,
+        fingerprint: bytes = b"foreign",
+    ) -> None:
         """What another process appends to a stream."""
         version = len(self._streams.get(stream, []))
         new = tuple(NewEvent(name, payload) for name, payload in events)
-        entry = Append(stream, version, new, command_id or f"foreign-{len(self._log)}", b"foreign")
+        entry = Append(stream, version, new, command_id or f"foreign-{len(self._log)}", fingerprint)
         async with self._counted():
             appended = await MemoryEventStore.append(self, [entry], NOON)
         assert not appended.refused

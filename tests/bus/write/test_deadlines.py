@@ -177,3 +177,16 @@ async def test_a_timeout_that_is_no_number_is_refused() -> None:
         with pytest.raises(CommandFailed, match="timeout"):
             await bus.send(Open("a"), timeout=float("nan"))
         assert (await bus.send(Open("a"), timeout=float("inf"))).version == 1
+
+
+async def test_who_waits_for_room_is_not_told_that_nothing_is_recorded_while_its_twin_still_waits() -> None:
+    store = FakeEventStore()
+    limits = Limits(mailbox_commands_max=1)
+    async with Bus(BANK, event_store=store, limits=limits) as bus, anyio.create_task_group() as tasks:
+        store.read_gate = gate = Gate()
+        await begin(tasks, bus, Open("a"))
+        first = await begin(tasks, bus, Touch("a"), command_id="1", timeout=1)
+        twin = await begin(tasks, bus, Touch("a"), command_id="1", timeout=5)
+        assert isinstance(await first.outcome(), OutcomeUnknown)
+        gate.release()
+        assert (await twin.receipt()).version == 1
