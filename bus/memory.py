@@ -80,6 +80,7 @@ class MemoryEventStore(_Opened):
         self._batches.append((position_before, recorded_at))
         refused: dict[int, Refusal] = {}
         broken: set[str] = set()
+        place = position_before
         for index, entry in enumerate(batch):
             places = streams.get(entry.stream)
             version = len(places) if places is not None else 0
@@ -87,13 +88,13 @@ class MemoryEventStore(_Opened):
                 refusal: Refusal = Unstorable(fault)
             elif entry.command_id in commands:
                 refusal = self._already_recorded(entry.command_id)
-            elif version != entry.expected_version or entry.stream in broken:
+            elif version != entry.expected_version or (broken and entry.stream in broken):
                 refusal = Stale(version)
             else:
                 if entry.events:
                     if places is None:
                         places = streams[entry.stream] = []
-                    place = commands[entry.command_id] = len(log)
+                    commands[entry.command_id] = place
                     for _ in entry.events:
                         places.append(place)
                         log.append(entry)

@@ -175,8 +175,9 @@ def _make_ready(connection: sqlite3.Connection, layout: Layout, url: str, synchr
     mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
     if mode != "wal":
         raise Unusable(f"{url}: its file system does not allow a write-ahead log; put it on a local disk", store=url)
-    # A larger log is copied into the database less often, and each page of it once for many changes.
-    connection.execute("PRAGMA wal_autocheckpoint = 10000")
+    # A larger log is copied into the database less often, and each page of it once for many changes; a log that is
+    # still growing, however, makes a commit of one row take 199 µs instead of 127.
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
     connection.execute("PRAGMA cache_size = -65536")
     # Tells at once, and not at the first command, that the file cannot be written: SQLite opens it all the same, and
     # even begins a transaction.

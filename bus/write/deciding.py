@@ -108,8 +108,8 @@ class Deciding:
             mail, rest = mail[:room], mail[room:]
         turn.commands += len(mail)
         decider, stream, state, version = actor.decider, actor.stream, actor.state, actor.version
-        decide, evolve = decider.decide, decider.evolve
-        codecs, events_max, bytes_max = self._codecs[decider], self._events_max, self._bytes_max
+        decide, evolve, codecs, bytes_max = decider.decide, decider.evolve, self._codecs[decider], self._bytes_max
+        entries, staged = turn.entries, turn.staged
         for index, envelope in enumerate(mail):
             if envelope.reply.done() and not envelope.wanted():
                 self._drop(envelope)
@@ -118,11 +118,10 @@ class Deciding:
             if expected is not None and expected != version:
                 self._conclude(turn, envelope, conflict(stream, expected, version), version)
                 continue
-            command = envelope.command
             events: tuple[Event, ...] = ()
             new: tuple[NewEvent, ...] = ()
             try:
-                decided = decide(command, state)
+                decided = decide(envelope.command, state)
                 if not decided:
                     _check_nothing(decided)
                     self._conclude(turn, envelope, None, version)
@@ -132,26 +131,34 @@ class Deciding:
                     codec = codecs.get(event.__class__) or _undeclared(event)
                     payload = codec.encode(event)
                     read = codec.decode(payload)
-                    if read != event:
-                        raise ValueError(f"{event!r} would be read back from the store as {read!r}")
-                    after = evolve(after, read)
+                    before, after = after, evolve(after, read)
                     # One event is the rule, for which this is cheaper than lists made into tuples.
                     events += (read,)
                     new += (NewEvent(codec.name, payload),)
-                    if len(payload) > bytes_max or len(new) > events_max or not isinstance(after, State):
-                        self._refuse(event, after, new)
-                envelope.fingerprint = envelope.fingerprint or fingerprint(command)
+                    if (
+                        read != event
+                        or after.__class__ is not before.__class__
+                        or len(payload) > bytes_max
+                        or len(new) > 1
+                    ):
+                        self._check(event, read, after, new)
+                    turn.payload_bytes += len(payload)
+                digest = envelope.fingerprint or fingerprint(envelope.command)
             except Rejected as rejection:
                 self._conclude(turn, envelope, rejection, version)
                 continue
             except Exception as error:
-                self._conclude(turn, envelope, failed(command, stream, error), version)
+                self._conclude(turn, envelope, failed(envelope.command, stream, error), version)
                 actor.crashes += 1
                 turn.states.append((actor, None, 0))
                 return mail[index + 1 :] + (rest or [])
-            self._stage(turn, envelope, version, events, new)
+            entry = Append(
+                stream, version, new, envelope.command_id, digest, envelope.correlation_id, None, envelope.traceparent
+            )
             state = after
             version += len(new)
+            staged.append(Staged(envelope, None, events, version, len(entries)))
+            entries.append(entry)
             if turn.payload_bytes >= self._batch_bytes_max:
                 rest = mail[index + 1 :] + (rest or [])
                 break
@@ -159,41 +166,19 @@ class Deciding:
             turn.states.append((actor, state, version))
         return rest
 
-    def _stage(
-        self,
-        turn: Turn,
-        envelope: Envelope,
-        version: int,
-        events: tuple[Event, ...],
-        new: tuple[NewEvent, ...],
-    ) -> None:
-        """Adds the events of a command that found its stream at `version`."""
-        turn.staged.append(Staged(envelope, None, events, version + len(new), len(turn.entries)))
-        turn.entries.append(
-            Append(
-                envelope.actor.stream,
-                version,
-                new,
-                envelope.command_id,
-                envelope.fingerprint,
-                envelope.correlation_id,
-                None,
-                envelope.traceparent,
-            )
-        )
-        for event in new:
-            turn.payload_bytes += len(event.payload)
-
-    def _refuse(self, event: Event, after: object, new: tuple[NewEvent, ...]) -> None:
+    def _check(self, event: Event, read: Event, after: object, new: tuple[NewEvent, ...]) -> None:
         """Raises for what a decider may not do with its last event."""
+        if read != event:
+            raise ValueError(f"{event!r} would be read back from the store as {read!r}")
         if not isinstance(after, State):
             raise TypeError(f"evolve returned {after!r} for {event!r}, which is no State")
         if len(new) > self._events_max:
             raise ValueError(f"decide returned more than {self._events_max} events, which is Limits.command_events_max")
-        raise ValueError(
-            f"event {new[-1].name!r} takes {len(new[-1].payload)} bytes, more than Limits.event_bytes_max "
-            f"({self._bytes_max})"
-        )
+        if len(new[-1].payload) > self._bytes_max:
+            raise ValueError(
+                f"event {new[-1].name!r} takes {len(new[-1].payload)} bytes, more than Limits.event_bytes_max "
+                f"({self._bytes_max})"
+            )
 
     def _conclude(self, turn: Turn, envelope: Envelope, outcome: BusError | None, version: int) -> None:
         """Stages a decision that records nothing.

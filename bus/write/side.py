@@ -125,12 +125,13 @@ class WriteSide:
 
     def _release(self, actors: list[Actor], turn: Turn, again: Mapping[Actor, list[Envelope]]) -> None:
         """Gives the turn's actors back: what must be decided again goes before what has come since."""
-        now = turn.started
+        now, recovering, move_to_end = turn.started, self._recovering, self.directory.actors.move_to_end
         for actor in actors:
             # One that was cold may have been recovered, or given up and passivated, in the meantime.
-            if actor.busy and actor not in self._recovering:
+            if actor.busy and not (recovering and actor in recovering):
                 actor.busy = False
-                self.directory.touch(actor, now)
+                actor.last_used = now
+                move_to_end(actor.stream)
         left = set(turn.again)
         ready = self.dispatcher.ready
         for actor, envelopes in again.items():
