@@ -3,15 +3,12 @@
 import asyncio
 import gc
 from contextlib import AsyncExitStack
-from typing import Any, Self
 
 import anyio
 import pytest
 import trio
 
 from bus import (
-    STOP,
-    Application,
     Bus,
     BusClosed,
     Limits,
@@ -19,58 +16,15 @@ from bus import (
     MemoryViewStore,
     NotSettled,
     OutcomeUnknown,
-    Projection,
     Receipt,
-    Recorded,
     ShutdownReport,
     StoreInUse,
     StoreUnavailable,
-    View,
 )
-from tests.support.bank import ACCOUNT, BANK, Deposit, Deposited, Open, Touch
+from tests.support.bank import BANK, Deposit, Open, Touch
 from tests.support.sending import begin, names
 from tests.support.stores import FakeEventStore, Gate, unavailable
-
-
-class Total(View):
-    amount: float
-
-
-def project(view: Total | None, recorded: Recorded[Deposited], key: str) -> Total:
-    if recorded.event.amount < 0:
-        raise ValueError("a bug in a projection")
-    return Total((view.amount if view else 0) + recorded.event.amount)
-
-
-TOTALS = Projection(
-    name="totals", version=1, view=Total, project=project, key=lambda recorded: recorded.stream_id, on_poison=STOP
-)
-WITH_VIEWS = Application(deciders=[ACCOUNT], projections=[TOTALS])
-
-
-class Watched(MemoryViewStore):
-    """A view store that can fail to open and to close."""
-
-    def __init__(self, *, failing: bool = False) -> None:
-        super().__init__()
-        self.failing = failing
-
-    async def __aenter__(self) -> Self:
-        if self.failing:
-            raise StoreUnavailable("no views", store="watched:")
-        return await super().__aenter__()
-
-    @property
-    def is_open(self) -> bool:
-        return bool(self._users)
-
-
-class Stuck(MemoryViewStore):
-    """A view store that never finishes a commit."""
-
-    async def commit(self, *_: Any) -> bool:
-        await anyio.sleep_forever()
-        return False
+from tests.support.totals import WITH_VIEWS, FailsToClose, Stuck, Watched
 
 
 async def test_leaving_the_bus_finishes_what_is_in_flight() -> None:
@@ -390,12 +344,6 @@ async def test_the_busses_of_one_process_do_not_know_each_other() -> None:
             await bus.send(Open(str(number)))
         assert [await names(bus) for bus in buses] == [[f"account-{number} 1 Opened"] for number in range(5)]
     gc.collect()
-
-
-class FailsToClose(Watched):
-    async def __aexit__(self, *_: Any) -> None:
-        await super().__aexit__(None, None, None)
-        raise OSError("the store does not close")
 
 
 async def test_what_goes_wrong_in_closing_is_told_unless_something_went_wrong_before() -> None:
