@@ -4,6 +4,8 @@ from datetime import datetime
 
 import msgspec
 
+from bus.core.fingerprint import fingerprint_or_none
+from bus.core.messages import Command
 from bus.core.projection import IndexValue
 
 
@@ -25,12 +27,17 @@ class Append(msgspec.Struct, frozen=True, gc=False):
     """The stream's version before the first event."""
     events: tuple[NewEvent, ...]
     command_id: str
-    fingerprint: bytes
-    """A digest of the command, to tell a repeated command from a reused id."""
+    command: Command | bytes
+    """The command, or its fingerprint where that is known already."""
     correlation_id: str | None = None
     """None where it is the command's own id."""
     causation_id: str | None = None
     traceparent: str | None = None
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What to store in order to tell a repeated command from a reused id; computed anew at each call."""
+        return fingerprint_or_none(self.command)
 
 
 class StoredEvent(msgspec.Struct, frozen=True, gc=False):

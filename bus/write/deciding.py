@@ -15,7 +15,6 @@ from bus.core.stored import Append, NewEvent
 from bus.write.answers import conflict, failed
 from bus.write.directory import Actor
 from bus.write.envelope import Envelope
-from bus.write.fingerprint import fingerprint
 
 
 class Staged(msgspec.Struct, gc=False, eq=False):
@@ -143,7 +142,6 @@ class Deciding:
                     ):
                         self._check(event, read, after, new)
                     turn.payload_bytes += len(payload)
-                digest = envelope.fingerprint or fingerprint(envelope.command)
             except Rejected as rejection:
                 self._conclude(turn, envelope, rejection, version)
                 continue
@@ -153,7 +151,14 @@ class Deciding:
                 turn.states.append((actor, None, 0))
                 return mail[index + 1 :] + (rest or [])
             entry = Append(
-                stream, version, new, envelope.command_id, digest, envelope.correlation_id, None, envelope.traceparent
+                stream,
+                version,
+                new,
+                envelope.command_id,
+                envelope.fingerprint or envelope.command,
+                envelope.correlation_id,
+                None,
+                envelope.traceparent,
             )
             state = after
             version += len(new)

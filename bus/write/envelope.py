@@ -28,7 +28,7 @@ class Envelope(msgspec.Struct, gc=False, eq=False):
     correlation_id: str | None = None
     expected_version: int | None = None
     fingerprint: bytes = b""
-    """Empty until it is needed."""
+    """Known for those whose sender named the id, empty for others."""
     attempts: int = 0
     """Appends of this command that met another writer's."""
     is_open: bool = True

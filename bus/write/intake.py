@@ -9,6 +9,7 @@ import msgspec
 from bus.core.application import Application
 from bus.core.decider import Decider
 from bus.core.errors import BusClosed, NotRecorded
+from bus.core.fingerprint import fingerprint
 from bus.core.limits import Limits
 from bus.core.messages import Command
 from bus.core.names import id_fault
@@ -18,7 +19,6 @@ from bus.write.answers import failed_before, in_words, overloaded, reused, unkno
 from bus.write.deadlines import Deadlines
 from bus.write.directory import Actor, Directory
 from bus.write.envelope import Envelope, Outcome, Twin
-from bus.write.fingerprint import fingerprint
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from bus.core.errors import BusError, CommandFailed, StoreUnavailable, Unreadable
+from bus.core.fingerprint import fingerprint_or_none
 from bus.core.limits import Limits
 from bus.core.messages import Event, Receipt, Recorded
 from bus.core.names import id_of
@@ -14,7 +15,6 @@ from bus.write.commit import Committed, Uncertain
 from bus.write.deciding import Staged, Turn
 from bus.write.directory import Actor
 from bus.write.envelope import Envelope, Outcome
-from bus.write.fingerprint import fingerprint
 
 
 class Settling:
@@ -110,7 +110,7 @@ class Settling:
         first, last = refusal.events[0], refusal.events[-1]
         if first.stream != envelope.actor.stream:
             return reused(envelope.command_id, first.stream)
-        if first.fingerprint != (envelope.fingerprint or fingerprint(envelope.command)):
+        if first.fingerprint != fingerprint_or_none(envelope.fingerprint or envelope.command):
             return reused(envelope.command_id, first.stream)
         self._feed.advance(last.position)
         try:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bus import Bus, CommandFailed, Limits, Receipt
+from bus import Bus, CommandFailed, CommandIdReused, Limits, Receipt
 from tests.support.bank import ACCOUNT, BANK, Deposit, Misbehave, NotOpen, Open, Touch, Withdraw
 from tests.support.sending import names, receipt
 from tests.support.stores import FakeEventStore
@@ -61,15 +61,27 @@ async def test_an_integer_where_a_float_belongs_is_read_back_as_one() -> None:
         assert (await bus.send(Deposit("a", 5))).events[0] == (await bus.send(Deposit("a", 5.0))).events[0]
 
 
-@pytest.mark.parametrize("note", [object(), "\ud800", {object()}], ids=["object", "surrogate", "set"])
-@pytest.mark.parametrize("command_id", [None, "the-id"], ids=["unnamed", "named"])
-async def test_a_command_that_cannot_be_encoded_fails_alone(note: Any, command_id: str | None) -> None:
+UNENCODABLE = pytest.mark.parametrize("note", [object(), "\ud800", {object()}], ids=["object", "surrogate", "set"])
+
+
+@UNENCODABLE
+async def test_a_command_with_a_named_id_that_cannot_be_encoded_fails_alone(note: Any) -> None:
     async with Bus(BANK) as bus:
         await bus.send_many([Open("a"), Open("b")])
         commands = [Deposit("a", 1), Misbehave("a", "fine", note), Deposit("a", 2), Deposit("b", 3)]
-        outcomes = await bus.send_many(commands, command_ids=None if command_id is None else ["1", "2", "3", "4"])
+        outcomes = await bus.send_many(commands, command_ids=["1", "2", "3", "4"])
         assert isinstance(outcomes[1], CommandFailed)
         assert [receipt(outcomes[place]).version for place in (0, 2, 3)] == [2, 3, 2]
+
+
+@UNENCODABLE
+async def test_a_command_that_cannot_be_encoded_is_no_other_under_its_id(note: Any) -> None:
+    async with Bus(BANK) as bus:
+        await bus.send(Open("a"))
+        recorded = await bus.send(Misbehave("a", "fine", note))
+        assert recorded.version == 2, "its events are sound"
+        with pytest.raises(CommandIdReused):
+            await bus.send(Misbehave("a", "fine"), command_id=recorded.command_id)
 
 
 async def test_a_bug_drops_no_command_of_its_aggregate() -> None:

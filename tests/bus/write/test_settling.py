@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bus import STOP, Application, Bus, CommandFailed, MemoryEventStore, Projection, Receipt, Recorded, Unreadable, View
-from bus.write.fingerprint import fingerprint
+from bus.core.fingerprint import fingerprint
 from bus.write.settling import trace_id_of
 from tests.support.bank import ACCOUNT, BANK, AccountEvent, Deposit, Deposited, Misbehave, Open, Touch, Withdraw
 from tests.support.sending import receipt, recorded

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bus import Command
-from bus.write.fingerprint import fingerprint
+from bus.core.fingerprint import fingerprint
 
 
 class Colour(enum.Enum):
@@ -111,7 +111,7 @@ def test_a_field_that_a_later_release_adds_changes_nothing_while_it_is_at_its_de
 
 def test_another_process_makes_the_same_fingerprints() -> None:
     code = (
-        "from tests.bus.write.test_fingerprint import ELABORATE, Paint, fingerprint; "
+        "from tests.bus.core.test_fingerprint import ELABORATE, Paint, fingerprint; "
         "print(fingerprint(ELABORATE).hex(), fingerprint(Paint('w', words=ELABORATE.words)).hex())"
     )
     found = {

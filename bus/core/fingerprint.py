@@ -26,6 +26,16 @@ def fingerprint(command: Command) -> bytes:
     return crc32(text).to_bytes(4, "big")
 
 
+def fingerprint_or_none(command: Command | bytes) -> bytes:
+    """The fingerprint, given itself or the command; empty, and equal to no other, for one that cannot be encoded."""
+    if isinstance(command, bytes):
+        return command
+    try:
+        return fingerprint(command)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return b""
+
+
 def _ordered(value: Any) -> Any:
     """The value with lists in the place of all that has no order of its own."""
     kind: Any = value.__class__
