@@ -45,6 +45,14 @@ def members(annotation: Any, base: type[M], what: str) -> tuple[type[M], ...]:
     return (annotation,)
 
 
+def is_made_of(annotation: Any, *types_: type) -> bool:
+    """Whether an annotation is one of these types or a union of some of them."""
+    annotation = unaliased(annotation)
+    if get_origin(annotation) in (Union, types.UnionType):
+        return all(is_made_of(part, *types_) for part in get_args(annotation))
+    return annotation in types_
+
+
 def element(annotation: Any, what: str) -> Any:
     """The `E` of `Sequence[E]`, `list[E]` or `tuple[E, ...]`."""
     annotation = unaliased(annotation)
@@ -77,6 +85,7 @@ def check_tag(message: type[Message], kind: str) -> None:
     """Refuses a message without a name of its own."""
     tag = message.__struct_config__.tag
     name = message.__qualname__
+    check_frozen(message, kind)
     if not isinstance(tag, str):
         raise DefinitionError(f'{kind} {name} needs a text as its tag, not {tag!r}: write tag="some-name"')
     if tag.startswith(UNNAMED):
@@ -92,6 +101,28 @@ def check_tag(message: type[Message], kind: str) -> None:
         raise DefinitionError(
             f"{kind} {name}: {tag!r} is no name; use lower case words joined by '-', such as 'some-name'"
         )
+
+
+def check_frozen(message: type[msgspec.Struct], kind: str) -> None:
+    """Refuses a type of which others could change what the bus still holds."""
+    if not message.__struct_config__.frozen:
+        raise DefinitionError(f"{kind} {message.__qualname__} must be frozen: leave out frozen=False")
+
+
+def check_plain(function: Callable[..., object], what: str) -> None:
+    """Refuses a function whose call gives something to be awaited or iterated instead of its result."""
+    for is_other in (inspect.iscoroutinefunction, inspect.isasyncgenfunction):
+        if is_other(function):
+            raise DefinitionError(f"{what} must be a plain function, not an async one: it works on what it is given")
+    if inspect.isgeneratorfunction(function):
+        raise DefinitionError(f"{what} must be a plain function, not a generator: return its results together")
+
+
+def check_callable(function: object, what: str) -> None:
+    """Refuses what cannot be called, for functions that need no annotations."""
+    if not callable(function):
+        raise DefinitionError(f"{what} must be a function, not {function!r}")
+    check_plain(function, what)
 
 
 def check_encodable(message: type[msgspec.Struct], what: str) -> None:

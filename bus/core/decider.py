@@ -1,6 +1,5 @@
 """Decider: the pure write model of one category, checked when it is built."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -42,6 +41,9 @@ class Decider(Generic[C, S, E]):
             raise DefinitionError(f"{what}: a category is letters, digits, '_' and '.', without '-'")
         if not isinstance(self.initial, State):
             raise DefinitionError(f"{what}: initial must be an instance of a subclass of State, not {self.initial!r}")
+        annotations.check_callable(self.identify, f"{what}: identify")
+        if self.fold is not None:
+            annotations.check_callable(self.fold, f"{what}: fold")
         commands, decided = self._decide_types(f"{what}: decide")
         evolved = self._evolve_types(f"{what}: evolve")
         if set(decided) != set(evolved):
@@ -69,7 +71,7 @@ class Decider(Generic[C, S, E]):
         parameters, returned = annotations.hints(self.decide, what)
         if len(parameters) != 2:
             raise DefinitionError(f"{what} takes (command, state), not {len(parameters)} parameters")
-        _check_plain(self.decide, what)
+        annotations.check_plain(self.decide, what)
         commands = annotations.members(parameters[0], Command, f"{what}'s command")
         self._check_state(parameters[1], f"{what}'s state")
         return commands, annotations.members(annotations.element(returned, what), Event, f"{what}'s events")
@@ -78,17 +80,14 @@ class Decider(Generic[C, S, E]):
         parameters, returned = annotations.hints(self.evolve, what)
         if len(parameters) != 2:
             raise DefinitionError(f"{what} takes (state, event), not {len(parameters)} parameters")
-        _check_plain(self.evolve, what)
+        annotations.check_plain(self.evolve, what)
         self._check_state(parameters[0], f"{what}'s state")
         self._check_state(returned, f"{what}'s return value")
         return annotations.members(parameters[1], Event, f"{what}'s event")
 
     def _check_state(self, annotation: object, what: str) -> None:
         states = annotations.members(annotation, State, what)
+        for state in states:
+            annotations.check_frozen(state, "state")
         if not isinstance(self.initial, states):
             raise DefinitionError(f"{what} is {annotation!r}, but initial is a {type(self.initial).__qualname__}")
-
-
-def _check_plain(function: Callable[..., object], what: str) -> None:
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise DefinitionError(f"{what} must be a plain function, not an async one: it decides on what it is given")

@@ -82,5 +82,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"Limits.{name} must be a number, not {value!r}")
             if not value > 0:
                 raise ValueError(f"Limits.{name} must be above zero, not {value!r}")
+            if name.endswith("_max") and not isinstance(value, int):
+                raise TypeError(f"Limits.{name} must be a whole number, not {value!r}")

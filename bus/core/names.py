@@ -15,14 +15,14 @@ def kebab(class_name: str) -> str:
     return _BOUNDARY.sub("-", class_name).lower().replace("_", "-").strip("-")
 
 
-def is_stored_name(name: str) -> bool:
+def is_stored_name(name: object) -> bool:
     """Stored names are lower case words joined by `-`, `_` or `.`, at most 100 characters long."""
-    return len(name) <= 100 and _NAME.fullmatch(name) is not None
+    return isinstance(name, str) and len(name) <= 100 and _NAME.fullmatch(name) is not None
 
 
-def is_category(name: str) -> bool:
+def is_category(name: object) -> bool:
     """A category is an identifier, in which `.` is allowed and `-` is not: `-` ends it in a stream's name."""
-    return len(name) <= 100 and _CATEGORY.fullmatch(name) is not None
+    return isinstance(name, str) and len(name) <= 100 and _CATEGORY.fullmatch(name) is not None
 
 
 def id_fault(value: object) -> str | None:

@@ -62,12 +62,13 @@ class Projection(Generic[V, E]):
         what = f"projection {self.name!r}"
         if not is_stored_name(self.name):
             raise DefinitionError(f"{what}: a name is lower case words joined by '-', such as 'departures'")
-        if self.version < 1:
-            raise DefinitionError(f"{what}: versions are 1, 2, 3, ..., not {self.version}")
+        if not isinstance(self.version, int) or self.version < 1:
+            raise DefinitionError(f"{what}: versions are 1, 2, 3, ..., not {self.version!r}")
         if self.on_poison is PARK:
             raise DefinitionError(f"{what}: on_poison=PARK is not yet supported; use STOP")
         if self.on_poison is not STOP:
             raise DefinitionError(f"{what}: on_poison must be STOP or PARK, not {self.on_poison!r}")
+        annotations.check_callable(self.key, f"{what}: key")
         self._check_view(what)
         object.__setattr__(self, "events", self._event_types(f"{what}: project"))
 
@@ -77,8 +78,12 @@ class Projection(Generic[V, E]):
             raise DefinitionError(f"{what} takes (view, recorded, key), not {len(parameters)} parameters")
         if get_origin(parameters[1]) is not Recorded:
             raise DefinitionError(f"{what} takes Recorded[...] as its second parameter, not {parameters[1]!r}")
-        if returned is type(None):
-            raise DefinitionError(f"{what} must return a view or REMOVED")
+        annotations.check_plain(self.project, what)
+        name = self.view.__qualname__
+        if not annotations.is_made_of(parameters[0], self.view, type(None)):
+            raise DefinitionError(f"{what} takes {name} | None as its first parameter, not {parameters[0]!r}")
+        if not annotations.is_made_of(returned, self.view, Removed):
+            raise DefinitionError(f"{what} must return {name}, or {name} | Removed, not {returned!r}")
         events = annotations.members(parameters[1].__args__[0], Event, f"{what}'s event")
         for event in events:
             annotations.check_tag(event, "event")
@@ -87,6 +92,7 @@ class Projection(Generic[V, E]):
     def _check_view(self, what: str) -> None:
         if not (isinstance(self.view, type) and issubclass(self.view, View)) or self.view is View:
             raise DefinitionError(f"{what}: view must be a subclass of View, not {self.view!r}")
+        annotations.check_frozen(self.view, "view")
         annotations.check_encodable(self.view, "view")
         fields = set(self.view.__struct_fields__)
         if fields & FIND_WORDS:
@@ -98,7 +104,8 @@ class Projection(Generic[V, E]):
             raise DefinitionError(f"{what}: indexes must be a tuple of different field names, not {self.indexes!r}")
         unknown = [name for name in self.indexes if name not in fields]
         if unknown:
-            raise DefinitionError(f"{what}: {self.view.__qualname__} has no field {', '.join(unknown)} to index")
+            names = ", ".join([str(name) for name in unknown])
+            raise DefinitionError(f"{what}: {self.view.__qualname__} has no field {names} to index")
         described = msgspec.inspect.type_info(self.view)
         assert isinstance(described, msgspec.inspect.StructType)
         for entry in described.fields:

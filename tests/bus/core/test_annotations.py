@@ -6,7 +6,7 @@ from typing import Annotated, Any, Optional, Union
 
 import pytest
 
-from bus import Command, DefinitionError, Event
+from bus import Command, Decider, DefinitionError, Event, State
 from bus.core import annotations
 
 
@@ -64,3 +64,78 @@ def test_a_name_given_by_a_statement_is_what_it_names() -> None:
         __value__ = Annotated[One | Two, "said"]
 
     assert annotations.members(Alias(), Event, "it") == (One, Two)
+
+
+class Ring(Command):
+    pass
+
+
+class Rang(Event, tag="rang"):
+    pass
+
+
+class Bell(State):
+    pass
+
+
+class SoftCommand(Command, frozen=False):  # type: ignore[misc]
+    pass
+
+
+class SoftEvent(Event, tag="soft-event", frozen=False):  # type: ignore[misc]
+    pass
+
+
+class SoftState(State, frozen=False):  # type: ignore[misc]
+    pass
+
+
+def _decide_soft_command(command: SoftCommand, bell: Bell) -> Sequence[Rang]:
+    return []
+
+
+def _decide_soft_event(command: Ring, bell: Bell) -> Sequence[SoftEvent]:
+    return []
+
+
+def _evolve_soft_event(bell: Bell, event: SoftEvent) -> Bell:
+    return bell
+
+
+def _decide_soft_state(command: Ring, bell: SoftState) -> Sequence[Rang]:
+    return []
+
+
+def _evolve_soft_state(bell: SoftState, event: Rang) -> SoftState:
+    return bell
+
+
+@pytest.mark.parametrize(
+    ("what", "changes"),
+    [
+        ("command SoftCommand", {"decide": _decide_soft_command}),
+        ("event SoftEvent", {"decide": _decide_soft_event, "evolve": _evolve_soft_event}),
+        (
+            "state SoftState",
+            {"decide": _decide_soft_state, "evolve": _evolve_soft_state, "initial": SoftState()},
+        ),
+    ],
+)
+def test_what_is_not_frozen_is_refused(what: str, changes: dict[str, Any]) -> None:
+    sound: dict[str, Any] = {
+        "category": "bell",
+        "initial": Bell(),
+        "identify": str,
+        "decide": _decide,
+        "evolve": _evolve,
+    }
+    with pytest.raises(DefinitionError, match=f"{what} must be frozen: leave out frozen=False"):
+        Decider(**{**sound, **changes})
+
+
+def _decide(command: Ring, bell: Bell) -> Sequence[Rang]:
+    return []
+
+
+def _evolve(bell: Bell, event: Rang) -> Bell:
+    return bell

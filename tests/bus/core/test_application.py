@@ -72,6 +72,10 @@ def project(view: Rings | None, recorded: Recorded[Rang], key: str) -> Rings:
     return Rings(1)
 
 
+def project_other(view: Other | None, recorded: Recorded[Rang], key: str) -> Other:
+    return Other(1)
+
+
 def rings(name: str = "rings", view: type[View] = Rings, project: Any = project) -> Projection[Any, Any]:
     return Projection(name=name, version=1, view=view, project=project, key=lambda one: "all", on_poison=STOP)
 
@@ -136,7 +140,7 @@ def test_two_events_of_one_stored_name_are_refused() -> None:
 
 def test_two_projections_of_one_name_or_one_view_are_refused() -> None:
     with pytest.raises(DefinitionError, match="there is more than one projection rings"):
-        Application(projections=[rings(), rings(view=Other)])
+        Application(projections=[rings(), rings(view=Other, project=project_other)])
     with pytest.raises(DefinitionError, match="view Rings is kept by the projections 'rings' and 'more': one must own"):
         Application(projections=[rings(), rings("more")])
 

@@ -68,8 +68,8 @@ def test_commands_and_events_come_from_the_annotations_in_their_order() -> None:
     assert sound.events == (Opened, Closed)
 
 
-@pytest.mark.parametrize("category", ["", "a-b", "-", "é", "a b", "a/b", "1st", "x" * 101, "a\0"])
-def test_a_category_is_an_identifier_without_a_dash(category: str) -> None:
+@pytest.mark.parametrize("category", ["", "a-b", "-", "é", "a b", "a/b", "1st", "x" * 101, "a\0", 5, None])
+def test_a_category_is_an_identifier_without_a_dash(category: Any) -> None:
     with pytest.raises(DefinitionError, match=r"a category is letters, digits, '_' and '.', without '-'"):
         decider(category=category)
 
@@ -293,6 +293,10 @@ def _no_state(command: Push, door: int) -> Sequence[Opened]: ...
 async def _async(command: Push, door: Door) -> Sequence[Opened]: ...
 
 
+def _yields(command: Push, door: Door) -> Sequence[Opened]:  # type: ignore[misc]
+    yield Opened()
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
@@ -309,6 +313,7 @@ async def _async(command: Push, door: Door) -> Sequence[Opened]: ...
         (_no_command, "decide's command must be a subclass of Command"),
         (_no_state, "decide's state must be a subclass of State"),
         (_async, "decide must be a plain function, not an async one"),
+        (_yields, "decide must be a plain function, not a generator"),
         (functools.partial(decide), "must be a function or a bound method with annotations"),
         (None, "must be a function or a bound method"),
     ],
@@ -316,6 +321,12 @@ async def _async(command: Push, door: Door) -> Sequence[Opened]: ...
 def test_a_decide_that_cannot_work_is_refused(function: Any, message: str) -> None:
     with pytest.raises(DefinitionError, match=f"decider 'door': decide.*{message}|{message}"):
         decider(decide=function)
+
+
+@pytest.mark.parametrize("name", ["identify", "fold"])
+def test_what_is_no_function_is_refused(name: str) -> None:
+    with pytest.raises(DefinitionError, match=f"decider 'door': {name} must be a function, not 'door_id'"):
+        decider(**{name: "door_id"})
 
 
 def _evolve_three(door: Door, event: Opened, more: int) -> Door: ...

@@ -14,6 +14,20 @@ def test_a_limit_is_above_zero(name: str, value: Any) -> None:
         Limits(**{name: value})
 
 
+@pytest.mark.parametrize(
+    ("limits", "kind"),
+    [
+        ({"residents_max": "5"}, "a number"),
+        ({"residents_max": None}, "a number"),
+        ({"residents_max": True}, "a number"),
+        ({"residents_max": 1.5}, "a whole number"),
+    ],
+)
+def test_a_limit_is_a_number_and_a_count_is_a_whole_one(limits: dict[str, Any], kind: str) -> None:
+    with pytest.raises(TypeError, match=rf"Limits\.residents_max must be {kind}, not"):
+        Limits(**limits)
+
+
 def test_limits_do_not_change() -> None:
     limits: Any = Limits()
     with pytest.raises(AttributeError):

@@ -85,6 +85,30 @@ def _unnamed(view: Row | None, recorded: Recorded[Unnamed], key: str) -> Row: ..
 def _no_event(view: Row | None, recorded: Recorded[Event], key: str) -> Row: ...
 
 
+async def _async(view: Row | None, recorded: Recorded[Rang], key: str) -> Row:
+    raise NotImplementedError
+
+
+async def _async_key(recorded: Recorded[Rang]) -> str:
+    raise NotImplementedError
+
+
+def _other_view(view: Reserved | None, recorded: Recorded[Rang], key: str) -> Row:
+    raise NotImplementedError
+
+
+def _other_result(view: Row | None, recorded: Recorded[Rang], key: str) -> Reserved | Removed:
+    raise NotImplementedError
+
+
+def _perhaps(view: Row | None, recorded: Recorded[Rang], key: str) -> Row | None:
+    raise NotImplementedError
+
+
+class Soft(View, frozen=False):  # type: ignore[misc]
+    name: str
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -104,7 +128,17 @@ def _no_event(view: Row | None, recorded: Recorded[Event], key: str) -> Row: ...
         ({"indexes": ("anything",)}, "field 'anything' cannot be indexed"),
         ({"project": _two}, r"project takes \(view, recorded, key\), not 2 parameters"),
         ({"project": _bare}, r"project takes Recorded\[...\] as its second parameter"),
-        ({"project": _nothing}, "project must return a view or REMOVED"),
+        ({"project": _nothing}, r"project must return Row, or Row \| Removed, not <class 'NoneType'>"),
+        ({"project": _perhaps}, r"project must return Row, or Row \| Removed, not .*None"),
+        ({"project": _other_result}, r"project must return Row, or Row \| Removed, not .*Reserved"),
+        ({"project": _other_view}, r"project takes Row \| None as its first parameter, not .*Reserved"),
+        ({"project": _async}, "project must be a plain function, not an async one"),
+        ({"key": _async_key}, "key must be a plain function, not an async one"),
+        ({"key": "stream_id"}, "key must be a function, not 'stream_id'"),
+        ({"view": Soft}, "view Soft must be frozen: leave out frozen=False"),
+        ({"name": 5}, "projection 5: a name is lower case words"),
+        ({"version": "1"}, "versions are 1, 2, 3, ..., not '1'"),
+        ({"indexes": (5,)}, "Row has no field 5 to index"),
         ({"project": _unnamed}, "event Unnamed has no stored name"),
         ({"project": _no_event}, "project's event must be a subclass of Event or a union of such"),
         ({"project": print}, "must be a function or a bound method"),
