@@ -33,6 +33,8 @@ def id_fault(value: object) -> str | None:
         return "empty"
     if "\0" in value:
         return "a text with a NUL character"
+    if len(value) <= ID_BYTES_MAX and value.isascii():
+        return None
     try:
         size = len(value.encode())
     except UnicodeEncodeError:

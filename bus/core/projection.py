@@ -123,7 +123,7 @@ def index_value(value: object) -> IndexValue:
     Times with a zone become UTC texts of fixed width, durations microseconds, enums their values.
     """
     # The most frequent first, and by their very type: every projected view comes by here.
-    if value is None or value.__class__ is str:
+    if value is None or type(value) is str:
         return value
     if isinstance(value, datetime):
         if value.tzinfo is not None:
