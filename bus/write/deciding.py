@@ -150,15 +150,9 @@ class Deciding:
                 actor.crashes += 1
                 turn.states.append((actor, None, 0))
                 return mail[index + 1 :] + (rest or [])
+            told = envelope.fingerprint or envelope.command
             entry = Append(
-                stream,
-                version,
-                new,
-                envelope.command_id,
-                envelope.fingerprint or envelope.command,
-                envelope.correlation_id,
-                None,
-                envelope.traceparent,
+                stream, version, new, envelope.command_id, told, envelope.correlation_id, None, envelope.traceparent
             )
             state = after
             version += len(new)
