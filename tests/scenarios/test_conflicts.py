@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 import anyio
 import pytest
 
-from bus import Bus, BusError, ConflictExhausted, Limits, MemoryEventStore, Receipt, VersionConflict
+from bus import Bus, BusError, Command, ConflictExhausted, Limits, MemoryEventStore, Receipt, VersionConflict
 from bus.core.stored import Appended
-from tests.support.bank import BANK, AlreadyOpen, Command, Deposit, Misbehave, NotOpen, Open, Overdrawn, Touch, Withdraw
+from tests.support.bank import BANK, AlreadyOpen, Deposit, Misbehave, NotOpen, Open, Overdrawn, Touch, Withdraw
 from tests.support.sending import names, receipt
 from tests.support.stores import FakeEventStore, Record, Step, lost_after
 

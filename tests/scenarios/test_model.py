@@ -94,17 +94,16 @@ class Story:
     def command(self) -> AccountCommand:
         account = self.chance.choice(ACCOUNTS)
         amount = float(self.chance.randrange(1, 5))
-        return self.chance.choice(
-            [
-                Open(account),
-                Deposit(account, amount),
-                Deposit(account, amount),
-                Withdraw(account, amount),
-                Touch(account),
-                Misbehave(account, self.chance.choice(["raise", "none", "evolve-raises", "evolve-none", "foreign"])),
-                Misbehave(account, "amounts", [amount] * self.chance.randrange(3)),
-            ]
-        )
+        commands: list[AccountCommand] = [
+            Open(account),
+            Deposit(account, amount),
+            Deposit(account, amount),
+            Withdraw(account, amount),
+            Touch(account),
+            Misbehave(account, self.chance.choice(["raise", "none", "evolve-raises", "evolve-none", "foreign"])),
+            Misbehave(account, "amounts", [amount] * self.chance.randrange(3)),
+        ]
+        return self.chance.choice(commands)
 
     async def send(self, bus: Bus) -> None:
         for _ in range(self.chance.randrange(3, 15)):

@@ -89,9 +89,9 @@ def test_the_window_is_bounded_and_whatever_it_gives_follows_without_a_gap(event
 
 async def test_listeners_are_woken_by_news_of_either_kind() -> None:
     feed, signal = Feed(10), Signal(reply_factory())
-    assert not feed.has_listeners
+    before = feed.has_listeners
     feed.listen(signal)
-    assert feed.has_listeners
+    assert (before, feed.has_listeners) == (False, True)
     feed.publish(0, recorded(1, 1))
     await signal.wait()
     feed.advance(2)
