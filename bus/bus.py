@@ -1,5 +1,6 @@
 """Bus: what an application opens; it puts the two sides together and takes them apart in order."""
 
+import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack
@@ -13,7 +14,7 @@ from bus.core.decider import Decider
 from bus.core.errors import BusClosed, BusError, DefinitionError, NotSettled, Overloaded
 from bus.core.limits import Limits
 from bus.core.messages import Answer, Command, Event, Loaded, Query, Receipt, Recorded, State
-from bus.core.names import stream_of
+from bus.core.names import id_fault, stream_of
 from bus.core.projection import Projection
 from bus.core.statistics import ShutdownReport, Statistics
 from bus.memory import MemoryEventStore, MemoryViewStore
@@ -23,7 +24,7 @@ from bus.read.progress import wait_for_all
 from bus.runtime.clock import LoopClock
 from bus.runtime.ids import Uuid7Ids
 from bus.runtime.log import log
-from bus.runtime.reply import Reply
+from bus.runtime.reply import Reply, loop_finder
 from bus.runtime.telemetry import NoTelemetry
 
 R = TypeVar("R")
@@ -53,6 +54,10 @@ class Bus:
     ) -> None:
         if not isinstance(application, Application):
             raise DefinitionError(f"a bus takes an Application, not {application!r}")
+        if limits is not None and not isinstance(limits, Limits):
+            raise DefinitionError(f"limits must be an instance of Limits, not {limits!r}")
+        _check_store("event_store", event_store, "append")
+        _check_store("view_store", view_store, "commit")
         self.application = application
         self.limits = limits or Limits()
         self.report: ShutdownReport | None = None
@@ -67,12 +72,18 @@ class Bus:
         self._open: OpenBus | None = None
         self._submit: Callable[..., Reply] = _refuse
         """The open bus's intake, at hand since `send` is the hottest call of all."""
+        self._find_loop: Callable[[], object] = _no_loop
+        self._loop: object = None
+        """The event loop that the bus is open on: on another one its replies reach nobody."""
+        self._task_id = 0
+        """The task that opened the bus."""
 
     async def __aenter__(self) -> Self:
         if self._is_used:
             raise DefinitionError("this bus is open already; open another one")
         self._is_used = True
         self.report = None
+        self._task_id = anyio.get_current_task().id
         stack = AsyncExitStack()
         try:
             await stack.enter_async_context(self._event_store)
@@ -89,6 +100,8 @@ class Bus:
             )
             await self._open.start()
             self._submit = self._open.write.intake.submit
+            self._find_loop = loop_finder()
+            self._loop = self._find_loop()
         except BaseException:
             self._open = None
             self._is_used = False
@@ -109,18 +122,30 @@ class Bus:
                 raise
         except Exception as failure:
             if error is None:
+                if self._task_id != anyio.get_current_task().id:
+                    raise DefinitionError(
+                        "the bus was left in another task than it was opened in; it is closed, but not in order. Open "
+                        "and leave it in one task: fixtures of pytest do so with anyio's plugin"
+                    ) from failure
                 raise
             log.error("bus could not be closed in order", error=repr(failure))
         finally:
             self._open = None
             self._is_used = False
             self._submit = _refuse
+            self._find_loop, self._loop = _no_loop, None
             self.report = opened.report
 
     def _opened(self) -> OpenBus:
         if self._open is None:
             _refuse()
         return self._open
+
+    def _opened_here(self) -> OpenBus:
+        opened = self._opened()
+        if self._find_loop() is not self._loop:
+            _refuse_elsewhere()
+        return opened
 
     async def send(
         self,
@@ -140,6 +165,8 @@ class Bus:
         Raises the aggregate's own `Rejected`, a subclass of `NotRecorded`, or `OutcomeUnknown`. A cancelled sender's
         command is dropped if it was not yet decided, else recorded.
         """
+        if self._find_loop() is not self._loop:
+            _refuse_elsewhere()
         outcome: Receipt | BusError = await self._submit(command, command_id, expected_version, timeout, correlation_id)
         if isinstance(outcome, Receipt):
             return outcome
@@ -163,7 +190,7 @@ class Bus:
         ids = [None] * len(commands) if command_ids is None else list(command_ids)
         if len(ids) != len(commands):
             raise ValueError(f"{len(commands)} commands need as many command ids, not {len(ids)}")
-        opened, submit = self._opened(), self._submit
+        opened, submit = self._opened_here(), self._submit
         outcomes: list[Receipt | BusError] = []
         pending: deque[Reply] = deque()
         try:
@@ -195,7 +222,8 @@ class Bus:
         With `after`, a receipt or a position, the views that the handler reads hold at least the events up to there.
         Raises a subclass of `QueryError`, or of `NotProjected` where `after` is out of reach, or `StoreUnavailable`.
         """
-        return await self._opened().read.queries.ask(query, _position(after), timeout)
+        opened = self._opened_here()
+        return await opened.read.queries.ask(query, _position(after), _seconds(timeout, self.limits.query_timeout_s))
 
     def watch(self, query: Query[R]) -> AsyncGenerator[Answer[R]]:
         """The answer now, and again each time that a change of the views it was read from changed it.
@@ -203,7 +231,7 @@ class Bus:
         Changes in quick succession give one answer, at most one in `limits.watch_interval_s`. Raises what `query`
         raises, and `ProjectionStopped` once a projection that the answer was read from has stopped.
         """
-        return self._opened().read.watch(query)
+        return self._opened_here().read.watch(query)
 
     async def wait_projected(
         self,
@@ -215,12 +243,12 @@ class Bus:
 
         Raises `ProjectionTimeout` or `ProjectionStopped`; the command is recorded all the same.
         """
-        opened = self._opened()
-        names = [one if isinstance(one, str) else one.name for one in projections] or list(opened.read.progress)
-        unknown = [name for name in names if name not in opened.read.progress]
+        opened = self._opened_here()
+        names = [one.name if isinstance(one, Projection) else one for one in projections] or list(opened.read.progress)
+        unknown = [str(name) for name in names if name not in opened.read.progress]
         if unknown:
             raise DefinitionError(f"the application has no projection {', '.join(unknown)}")
-        deadline = opened.clock.monotonic() + (self.limits.wait_timeout_s if timeout is None else timeout)
+        deadline = opened.clock.monotonic() + _seconds(timeout, self.limits.wait_timeout_s)
         await wait_for_all([opened.read.progress[name] for name in names], _position(receipt), deadline)
 
     async def wait_settled(
@@ -231,10 +259,8 @@ class Bus:
 
         For tests without sleeps. Raises `NotSettled`, which names who is busy, or `ProjectionStopped`.
         """
-        opened = self._opened()
-        with anyio.CancelScope(
-            deadline=opened.clock.monotonic() + (self.limits.wait_timeout_s if timeout is None else timeout)
-        ):
+        opened = self._opened_here()
+        with anyio.CancelScope(deadline=opened.clock.monotonic() + _seconds(timeout, self.limits.wait_timeout_s)):
             await opened.settle()
             return
         busy = opened.busy()
@@ -243,10 +269,16 @@ class Bus:
     async def load(self, decider: Decider[Any, S, Any], aggregate_id: str) -> Loaded[S]:
         """An aggregate as recorded, for tools and tests; of one that nobody heard of, the initial state at version 0.
 
-        Raises `Unreadable`, `CommandFailed` for a bug in `evolve`, or `StoreUnavailable`.
+        Raises `Unreadable`, `CommandFailed` for a bug in `evolve`, or `StoreUnavailable`; `DefinitionError` for a
+        decider that the application does not have, and `ValueError` for what cannot be an id.
         """
+        opened = self._opened_here()
+        if decider not in self.application.deciders:
+            raise DefinitionError(f"the application has no such decider: {getattr(decider, 'category', decider)!r}")
+        if (fault := id_fault(aggregate_id)) is not None:
+            raise ValueError(f"the aggregate's id is {fault}")
         stream = stream_of(decider.category, aggregate_id)
-        found = (await self._opened().write.recovery.load({stream: decider}))[stream]
+        found = (await opened.write.recovery.load({stream: decider}))[stream]
         if found.fault is not None:
             raise found.fault
         state: Any = found.state
@@ -258,9 +290,13 @@ class Bus:
         Ends at the end of the store. Raises `Unreadable` at an event that this application does not know, and
         `BusClosed` where the bus is closed before that end.
         """
-        opened = self._opened()
-        if after < 0:
-            raise ValueError(f"after must not be negative, but is {after}")
+        opened = self._opened_here()
+        if not isinstance(after, int):
+            raise TypeError(f"after must be a position or a version, not {after!r}")
+        if not 0 <= after <= _POSITION_MAX:
+            raise ValueError(f"after must not be negative, nor have more than 64 bits, but is {after}")
+        if stream is not None and not isinstance(stream, str):
+            raise TypeError(f"a stream has a text for a name, not {stream!r}")
         while True:
             if stream is None:
                 page = await self._event_store.page(after, self.limits.page_events_max)
@@ -283,5 +319,36 @@ def _refuse(*_: object) -> NoReturn:
     raise BusClosed("the bus is not open: nothing was recorded. Use it inside `async with Bus(...) as bus`")
 
 
+def _refuse_elsewhere() -> NoReturn:
+    raise BusClosed(
+        "the bus is open on another event loop, or in another thread: nothing was recorded. "
+        "Call it where it was opened, from threads by `anyio.from_thread.run`"
+    )
+
+
+def _no_loop() -> None:
+    return None
+
+
+def _check_store(name: str, store: object, method: str) -> None:
+    if store is not None and not hasattr(store, method):
+        raise DefinitionError(f"{name} must be a store such as SqliteEventStore or SqliteViewStore, not {store!r}")
+
+
+_POSITION_MAX = 2**63 - 1
+
+
 def _position(after: Receipt | int | None) -> int:
-    return after.position if isinstance(after, Receipt) else after or 0
+    if isinstance(after, Receipt):
+        return after.position
+    if after is not None and not isinstance(after, int):
+        raise TypeError(f"what is waited for must be a receipt or a position, not {after!r}")
+    return after or 0
+
+
+def _seconds(timeout: float | None, default: float) -> float:
+    if timeout is None:
+        return default
+    if not isinstance(timeout, int | float) or math.isnan(timeout):
+        raise TypeError(f"timeout must be a number of seconds, not {timeout!r}")
+    return timeout

@@ -19,6 +19,10 @@ V = TypeVar("V", bound=View)
 R = TypeVar("R")
 
 
+_LIMIT_MAX = 2**63 - 1
+"""What databases count to."""
+
+
 class Reads(msgspec.Struct):
     """What an answer was read from."""
 
@@ -70,6 +74,8 @@ class Queries:
         name = type(query).__qualname__
         handler = self._application.handler_of.get(type(query))
         if handler is None:
+            if isinstance(query, type):
+                raise UnknownQuery(f"{query.__qualname__} is a class: ask an instance, {query.__name__}(...)")
             raise UnknownQuery(
                 f"nobody answers {name}: add its handler to Application(query_handlers=[...])",
             )
@@ -185,7 +191,7 @@ class SnapshotViews:
             raise QueryError(f"find: limit must not be negative, but is {limit}")
         values: dict[str, IndexValue] = {name: index_value(value) for name, value in where.items()}
         bound = self._find_views_max
-        asked = bound + 1 if limit is None else limit
+        asked = bound + 1 if limit is None else min(limit, _LIMIT_MAX)
         payloads = await self._reader.find(table_of(projection), values, field, descending, asked)
         if limit is None and len(payloads) > bound:
             raise QueryError(

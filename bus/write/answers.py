@@ -5,6 +5,7 @@ from bus.core.errors import (
     CommandFailed,
     CommandIdReused,
     ConflictExhausted,
+    DeadlineExceeded,
     OutcomeUnknown,
     Overloaded,
     UnknownCommand,
@@ -32,9 +33,20 @@ def overloaded(stream: str, in_flight: int) -> Overloaded:
     )
 
 
+def no_time(stream: str, timeout: float) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"a timeout of {timeout} s left no time to decide a command to {stream!r}: nothing was recorded. "
+        "Send it again, with more time",
+        stream=stream,
+    )
+
+
 def unknown_command(command: object) -> UnknownCommand:
     name = type(command).__qualname__
-    if not isinstance(command, Command):
+    if isinstance(command, type):
+        name = command.__qualname__
+        hint = f"it is a class; send an instance, {command.__name__}(...)"
+    elif not isinstance(command, Command):
         hint = "it is no Command"
     else:
         hint = "no decider of the application takes it; add its decider to Application(deciders=[...])"

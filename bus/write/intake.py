@@ -15,7 +15,7 @@ from bus.core.messages import Command
 from bus.core.names import id_fault
 from bus.ports import Clock, Ids, Telemetry
 from bus.runtime.reply import Reply
-from bus.write.answers import failed_before, in_words, overloaded, reused, unknown_command
+from bus.write.answers import failed_before, in_words, no_time, overloaded, reused, unknown_command
 from bus.write.deadlines import Deadlines
 from bus.write.directory import Actor, Directory
 from bus.write.envelope import Envelope, Outcome, Twin
@@ -84,15 +84,21 @@ class Intake:
         route = self._routes.get(command.__class__)
         if route is None:
             raise unknown_command(command)
+        aggregate_id = None
         try:
             aggregate_id = route.identify(command)
             stream = route.prefix + aggregate_id
         except Exception as error:
-            raise failed_before(command, None, f"finding its aggregate raised {in_words(error)}") from error
+            why = f"finding its aggregate raised {in_words(error)}"
+            if aggregate_id is not None:
+                why = f"its aggregate's id is {id_fault(aggregate_id)}"
+            raise failed_before(command, None, why) from error
         if self.in_flight >= self._bus_commands_max:
             raise overloaded(stream, self.in_flight)
         if timeout is not None or correlation_id is not None:
             _check(command, stream, timeout, correlation_id)
+            if timeout is not None and timeout <= 0 and not self._is_given(command_id):
+                raise no_time(stream, timeout)
         actor = self._actors.get(stream) or self._new_actor(route, command, aggregate_id, stream)
         deadline = self._monotonic() + (self._send_timeout_s if timeout is None else timeout)
         reply = self._new_reply()
@@ -123,6 +129,9 @@ class Intake:
         if fault is not None:
             raise failed_before(command, None, f"its aggregate's id is {fault}")
         return self._directory.actor(stream, route.decider)
+
+    def _is_given(self, command_id: object) -> bool:
+        return isinstance(command_id, str) and command_id in self._given
 
     def _joined(self, envelope: Envelope, command_id: str) -> bool:
         """Registers a command id that the sender named; True where the command now waits for its twin in flight."""
@@ -186,8 +195,8 @@ class Intake:
 
 def _check(command: Command, stream: str, timeout: float | None, correlation_id: str | None) -> None:
     """Refuses what would harm others later: a batch at the store, or the one timer."""
-    if timeout is not None and math.isnan(timeout):
-        raise failed_before(command, stream, "its timeout is not a number")
+    if timeout is not None and (not isinstance(timeout, int | float) or math.isnan(timeout)):
+        raise failed_before(command, stream, f"its timeout is {timeout!r}, not a number of seconds")
     if correlation_id is not None:
         fault = id_fault(correlation_id)
         if fault is not None:

@@ -71,6 +71,8 @@ async def test_a_command_that_nobody_takes_is_refused() -> None:
             await bus.send(nonsense)
         with pytest.raises(UnknownCommand):
             await Bus.send(bus, Account())  # type: ignore[arg-type]
+        with pytest.raises(UnknownCommand, match=r"cannot send Open: it is a class; send an instance, Open\(...\)"):
+            await bus.send(Open)  # type: ignore[arg-type]
 
 
 async def test_a_bus_that_is_not_open_refuses_everything() -> None:
@@ -323,3 +325,6 @@ async def test_projections_are_waited_for_by_name_only_if_there_are_such() -> No
         await bus.wait_projected(taken)
         with pytest.raises(DefinitionError, match="the application has no projection board"):
             await bus.wait_projected(taken, "board")
+        nonsense: Any = 5
+        with pytest.raises(DefinitionError, match="the application has no projection 5"):
+            await bus.wait_projected(taken, nonsense)

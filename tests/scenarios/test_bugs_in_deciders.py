@@ -137,7 +137,7 @@ async def test_ids_that_no_store_can_hold_are_refused_before_they_reach_it() -> 
                 await bus.send(Open("a"), command_id=bad)
             with pytest.raises(CommandFailed, match="its correlation id is"):
                 await bus.send(Open("a"), correlation_id=bad)
-        with pytest.raises(CommandFailed, match="finding its aggregate raised"):
+        with pytest.raises(CommandFailed, match="its aggregate's id is of type int, not str"):
             await bus.send(Open(5))  # type: ignore[arg-type]
         other_type: Any = 7
         with pytest.raises(CommandFailed, match="its correlation id is of type int, not str"):

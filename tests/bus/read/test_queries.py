@@ -349,6 +349,8 @@ async def test_a_query_that_nobody_answers_says_so() -> None:
             await bus.query(Ask())
         with pytest.raises(UnknownQuery, match="nobody answers str"):
             await bus.query("GetBalance")  # type: ignore[arg-type]
+        with pytest.raises(UnknownQuery, match=r"Ask is a class: ask an instance, Ask\(...\)"):
+            await bus.query(Ask)  # type: ignore[arg-type]
 
 
 async def test_a_handler_that_reads_no_view_is_answered_at_once_whatever_it_is_asked_after() -> None:

@@ -12,7 +12,7 @@ from bus import (
     Overloaded,
 )
 from tests.support.bank import BANK, Deposit, Open, Touch
-from tests.support.sending import begin, names, receipt
+from tests.support.sending import begin, names
 from tests.support.stores import FakeEventStore, Gate
 
 
@@ -162,20 +162,36 @@ async def test_a_late_twin_of_a_command_that_is_being_recorded_does_not_know() -
         await first.receipt()
 
 
-async def test_no_time_at_all_is_enough_for_nothing_or_for_everything() -> None:
+@pytest.mark.parametrize("timeout", [0, -1, float("-inf")])
+async def test_no_time_at_all_is_enough_for_nothing(timeout: float) -> None:
     async with Bus(BANK) as bus:
-        outcomes = await bus.send_many([Open("a"), Open("b")], timeout=0)
-        for outcome in outcomes:
-            if isinstance(outcome, DeadlineExceeded):
-                continue
-            receipt(outcome)
+        for outcome in await bus.send_many([Open("a"), Open("b")], timeout=timeout):
+            assert isinstance(outcome, DeadlineExceeded)
+        with pytest.raises(DeadlineExceeded, match="nothing was recorded"):
+            await bus.send(Open("a"), command_id="the-id", timeout=timeout)
         await bus.wait_settled()
+        assert bus.statistics().position == 0
+        assert (await bus.send(Open("a"), command_id="the-id")).version == 1
+
+
+async def test_a_twin_without_time_does_not_know() -> None:
+    store = FakeEventStore()
+    async with Bus(BANK, event_store=store) as bus, anyio.create_task_group() as tasks:
+        gate = Gate()
+        store.script.append(gate.before)
+        first = await begin(tasks, bus, Open("a"), command_id="the-id")
+        await gate.reached.wait()
+        with pytest.raises(OutcomeUnknown):
+            await bus.send(Open("a"), command_id="the-id", timeout=0)
+        gate.release()
+        await first.receipt()
 
 
 async def test_a_timeout_that_is_no_number_is_refused() -> None:
     async with Bus(BANK) as bus:
-        with pytest.raises(CommandFailed, match="timeout"):
-            await bus.send(Open("a"), timeout=float("nan"))
+        for nonsense in (float("nan"), "5", [5]):
+            with pytest.raises(CommandFailed, match=r"its timeout is .*, not a number of seconds"):
+                await bus.send(Open("a"), timeout=nonsense)  # type: ignore[arg-type]
         assert (await bus.send(Open("a"), timeout=float("inf"))).version == 1
 
 
