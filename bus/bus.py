@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack
+from threading import get_ident
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
@@ -75,6 +76,7 @@ class Bus:
         self._find_loop: Callable[[], object] = _no_loop
         self._loop: object = None
         """The event loop that the bus is open on: on another one its replies reach nobody."""
+        self._thread_id = 0
         self._task_id = 0
         """The task that opened the bus."""
 
@@ -102,6 +104,7 @@ class Bus:
             self._submit = self._open.write.intake.submit
             self._find_loop = loop_finder()
             self._loop = self._find_loop()
+            self._thread_id = get_ident()
         except BaseException:
             self._open = None
             self._is_used = False
@@ -165,9 +168,16 @@ class Bus:
         Raises the aggregate's own `Rejected`, a subclass of `NotRecorded`, or `OutcomeUnknown`. A cancelled sender's
         command is dropped if it was not yet decided, else recorded.
         """
-        if self._find_loop() is not self._loop:
-            _refuse_elsewhere()
-        outcome: Receipt | BusError = await self._submit(command, command_id, expected_version, timeout, correlation_id)
+        if get_ident() != self._thread_id:
+            self._opened_here()
+        reply = self._submit(command, command_id, expected_version, timeout, correlation_id)
+        try:
+            outcome: Receipt | BusError = await reply
+        except RuntimeError:
+            # A loop refuses the reply of another one, which cannot have run meanwhile. To look first would cost more.
+            reply.cancel()
+            self._opened_here()
+            raise
         if isinstance(outcome, Receipt):
             return outcome
         raise outcome

@@ -87,6 +87,16 @@ async def test_a_bus_used_on_another_event_loop_says_so_and_records_nothing(anyi
         assert (await bus.send(Open("a"))).position == 1
 
 
+def test_a_bus_used_on_a_later_event_loop_says_so_and_records_nothing() -> None:
+    bus = Bus(BANK)
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(bus.__aenter__())
+        for calls in (bus.send(Open("a")), bus.send(Open("a"), command_id="the-id"), bus.send_many([Open("a")])):
+            with pytest.raises(BusClosed, match="nothing was recorded"):
+                second.run(calls)
+        assert first.run(bus.send(Open("a"), command_id="the-id")).position == 1
+
+
 def test_a_bus_left_in_another_task_is_closed_and_says_what_to_do() -> None:
     store = MemoryEventStore()
     bus = Bus(BANK, event_store=store)
