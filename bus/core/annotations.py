@@ -35,6 +35,15 @@ def hints(function: Callable[..., Any], what: str) -> tuple[list[Any], Any]:
     return [resolved[name] for name in parameters], resolved["return"]
 
 
+def resolved(annotation: Any, owner: type, what: str) -> Any:
+    """An annotation of a class, of which parts may be written as texts."""
+    holder = type("Holder", (), {"__annotations__": {"annotation": annotation}, "__module__": owner.__module__})
+    try:
+        return get_type_hints(holder)["annotation"]
+    except (NameError, AttributeError, SyntaxError, TypeError) as error:
+        raise DefinitionError(f"{what} names {annotation!r}, which cannot be resolved: {error}") from error
+
+
 def members(annotation: Any, base: type[M], what: str) -> tuple[type[M], ...]:
     """The classes of a union of messages, in the order written."""
     annotation = unaliased(annotation)

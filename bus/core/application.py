@@ -129,7 +129,7 @@ def answer_type(query: type[Query[Any]]) -> Any:
     for parent in query.__mro__:
         for base in _bases(parent):
             if get_origin(base) is Query:
-                return get_args(base)[0]
+                return annotations.resolved(get_args(base)[0], parent, f"query {query.__qualname__}")
     raise DefinitionError(f"query {query.__qualname__} names no answer: write class {query.__name__}(Query[list[...]])")
 
 

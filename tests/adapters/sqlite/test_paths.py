@@ -18,6 +18,12 @@ def test_what_names_no_file_is_refused(path: str) -> None:
         real_path(path)
 
 
+@pytest.mark.parametrize("path", ["sqlite:///flights.db", "sqlite:flights.db", "postgresql://localhost/flights"])
+def test_a_url_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="is a URL; a store in a file takes the file's path"):
+        real_path(path)
+
+
 def test_the_url_tells_relative_from_absolute(tmp_path: Path) -> None:
     assert url_of("flights.db") == "sqlite:///flights.db"
     assert url_of(tmp_path / "x.db") == f"sqlite:///{tmp_path}/x.db"

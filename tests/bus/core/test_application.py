@@ -241,3 +241,35 @@ def test_a_handler_may_be_a_bound_method_and_a_query_may_inherit_its_answer() ->
     handlers = Handlers()
     application = Application(query_handlers=[handlers.rings])
     assert application.handler_of[GetMore] == handlers.rings
+
+
+class GetLater(Query["list[Rings] | None"]):
+    pass
+
+
+class GetLaterStill(Query[list["Rings"]]):
+    pass
+
+
+class GetNowhere(Query["Nowhere"]):  # type: ignore[name-defined]
+    pass
+
+
+async def _later(query: GetLater, views: Views) -> list[Rings] | None:
+    return None
+
+
+async def _later_still(query: GetLaterStill, views: Views) -> list[Rings]:
+    return []
+
+
+async def _nowhere(query: GetNowhere, views: Views) -> Rings:
+    return Rings(0)
+
+
+def test_an_answer_may_be_named_by_a_text() -> None:
+    assert len(Application(query_handlers=[_later, _later_still]).handler_of) == 2
+    with pytest.raises(
+        DefinitionError, match=r"query GetNowhere names ForwardRef\('Nowhere'\), which cannot be resolved"
+    ):
+        Application(query_handlers=[_nowhere])
