@@ -132,13 +132,12 @@ class WriteSide:
                 actor.busy = False
                 actor.last_used = now
                 move_to_end(actor.stream)
-        left = set(turn.again)
         ready = self.dispatcher.ready
         for actor, envelopes in again.items():
             if actor.mail is None:
+                # Whoever left mail for the next turn, or has got new mail since, is in line already.
                 actor.mail = envelopes
-                if actor not in left:
-                    turn.again.append(actor)
+                turn.again.append(actor)
             else:
                 actor.mail = envelopes + actor.mail
         if turn.again:

@@ -16,6 +16,7 @@ from bus import (
     DefinitionError,
     Limits,
     MemoryEventStore,
+    NotSettled,
     Overloaded,
     Receipt,
     UnknownCommand,
@@ -328,3 +329,16 @@ async def test_projections_are_waited_for_by_name_only_if_there_are_such() -> No
         nonsense: Any = 5
         with pytest.raises(DefinitionError, match="the application has no projection 5"):
             await bus.wait_projected(taken, nonsense)
+
+
+async def test_the_default_patience_of_waits_is_a_limit() -> None:
+    store = FakeEventStore()
+    limits = Limits(wait_timeout_s=7)
+    async with Bus(BANK, event_store=store, limits=limits) as bus, anyio.create_task_group() as tasks:
+        store.read_gate = gate = Gate()
+        await begin(tasks, bus, Open("a"))
+        started = anyio.current_time()
+        with pytest.raises(NotSettled, match="commands in flight"):
+            await bus.wait_settled()
+        assert anyio.current_time() - started == pytest.approx(7, abs=0.001)
+        gate.release()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bus import Bus, CommandFailed, CommandIdReused, Limits, Receipt
-from tests.support.bank import ACCOUNT, BANK, Deposit, Misbehave, NotOpen, Open, Touch, Withdraw
+from tests.support.bank import ACCOUNT, BANK, Deposit, Misbehave, NotOpen, Open, Opened, Touch, Withdraw
 from tests.support.sending import names, receipt
 from tests.support.stores import FakeEventStore
 
@@ -205,3 +205,15 @@ async def test_events_without_end_are_cut_off() -> None:
         with pytest.raises(CommandFailed, match="more than 1000 events"):
             await bus.send(Misbehave("a", "endless"))
         assert await names(bus) == []
+
+
+@pytest.mark.parametrize(
+    "note",
+    [(1, 2), math.nan, {1: 2}, b"bytes", frozenset([1]), Opened()],
+    ids=["tuple", "nan", "keys", "bytes", "set", "struct"],
+)
+async def test_a_value_that_would_be_read_back_as_another_fails_its_command(note: Any) -> None:
+    async with Bus(BANK) as bus:
+        with pytest.raises(CommandFailed, match="would be read back from the store as"):
+            await bus.send(Misbehave("a", "note", note))
+        assert (await bus.send(Misbehave("a", "note", [1, {"two": None}]))).version == 1

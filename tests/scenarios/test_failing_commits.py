@@ -260,3 +260,18 @@ async def test_a_twin_keeps_an_append_going_whose_first_sender_is_gone() -> None
         gate.release()
         assert (await twin.receipt()).version == 1
         assert len(store.batches) == 2
+
+
+async def test_after_an_unknown_outcome_nothing_is_decided_on_what_is_no_longer_so() -> None:
+    store = FakeEventStore()
+    async with Bus(BANK, event_store=store, limits=Limits(append_attempts_max=1)) as bus:
+        await bus.send(Touch("a"))
+        store.script.append(lost_after)
+        with pytest.raises(OutcomeUnknown):
+            await bus.send(Open("a"))
+        with pytest.raises(AlreadyOpen):
+            await bus.send(Open("a"))
+        store.script.append(lost_after)
+        with pytest.raises(OutcomeUnknown):
+            await bus.send(Deposit("a", 5))
+        assert (await bus.send(Withdraw("a", 5))).version == 3

@@ -225,3 +225,21 @@ async def test_a_repeated_command_may_have_recorded_several_events() -> None:
         assert (first.version, first.position, len(first.events)) == (4, 4, 3)
         again = await bus.send(Misbehave("a", "amounts", [1, 2, 3]), command_id="the-id")
         assert (again.version, again.position, again.events, again.duplicate) == (4, 4, first.events, True)
+
+
+async def test_unnamed_commands_behind_a_repeated_one_are_decided_on_what_is_recorded() -> None:
+    store = FakeEventStore()
+    async with Bus(BANK, event_store=store) as bus, anyio.create_task_group() as tasks:
+        await bus.send(Open("a"))
+        await bus.send(Deposit("a", 5), command_id="the-id")
+        gate = Gate()
+        store.script.append(gate.before)
+        await begin(tasks, bus, Open("b"))
+        await gate.reached.wait()
+        repeated = await begin(tasks, bus, Deposit("a", 5), command_id="the-id")
+        behind = [await begin(tasks, bus, one) for one in (Withdraw("a", 11), Withdraw("a", 10), Touch("a"))]
+        gate.release()
+        assert (await repeated.receipt()).duplicate
+        assert isinstance(await behind[0].outcome(), Overdrawn)
+        assert isinstance(await behind[1].outcome(), Overdrawn), "it was first decided on a deposit that never was"
+        assert (await behind[2].receipt()).version == 2

@@ -56,11 +56,15 @@ class Spoiled(Event, tag="spoiled"):
     how: str
 
 
+class Noted(Event, tag="noted"):
+    note: Any
+
+
 class Foreign(Event, tag="foreign"):
     """No event of an account."""
 
 
-AccountEvent: TypeAlias = Opened | Deposited | Withdrawn | Spoiled
+AccountEvent: TypeAlias = Opened | Deposited | Withdrawn | Noted | Spoiled
 
 
 class NotOpen(Rejected): ...
@@ -116,6 +120,8 @@ def misbehave(how: str, note: Any) -> Any:
             return [Foreign()]
         case "many":
             return [Opened()] * note
+        case "note":
+            return [Noted(note)]
         case "amounts":
             return [Deposited(amount) for amount in note]
         case _:
@@ -134,7 +140,7 @@ def evolve(account: Account, event: AccountEvent) -> Account:
             return None  # type: ignore[return-value]
         case Spoiled("evolve-raises"):
             raise ZeroDivisionError("a bug in evolve")
-        case Spoiled():
+        case Noted() | Spoiled():
             return account
 
 
