@@ -56,10 +56,14 @@ class Supervisor:
     async def _restart(self, name: str, task: Callable[[], Awaitable[None]]) -> None:
         attempt = 0
         while True:
+            started = anyio.current_time()
             try:
                 await task()
                 return
             except Exception:
+                if anyio.current_time() - started > self._limits.restart_backoff_max_s:
+                    # It worked for a while: this is a new misfortune and not the last one again.
+                    attempt = 0
                 attempt += 1
                 self.restarts += 1
                 log.exception("task crashed and is restarted", task=name, attempt=attempt)

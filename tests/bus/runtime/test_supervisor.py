@@ -34,6 +34,21 @@ async def test_a_task_that_crashes_is_started_again_after_a_pause(caplog: pytest
     assert "task='one' attempt=1" in caplog.text
 
 
+async def test_a_task_that_worked_for_a_while_is_started_again_soon() -> None:
+    times: list[float] = []
+
+    async def crash() -> None:
+        times.append(anyio.current_time())
+        if len(times) == 3:
+            await anyio.sleep(6)
+        if len(times) < 5:
+            raise ZeroDivisionError("a bug")
+
+    async with anyio.create_task_group() as tasks:
+        Supervisor(tasks, LIMITS).start("one", crash)
+    assert [round(later - times[0]) for later in times] == [0, 1, 3, 10, 12]
+
+
 async def test_a_crash_reaches_no_other_task() -> None:
     worked: list[int] = []
 
