@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from adapters.sqlite.errors import DATA_ERRORS
+from adapters.sqlite.errors import DATA_ERRORS, unavailable
 from adapters.sqlite.event_schema import (
     COLUMNS,
     COMMANDS,
@@ -70,7 +70,11 @@ class Appender:
     def append(self, batch: Sequence[Append], recorded_at: datetime) -> Appended:
         """Raises as the port says."""
         moment = to_microseconds(recorded_at)
-        return self._all_at_once(batch, moment) or self._one_by_one(batch, moment)
+        try:
+            return self._all_at_once(batch, moment) or self._one_by_one(batch, moment)
+        except sqlite3.Error as error:
+            # Outside a transaction, or out of one that was rolled back.
+            raise unavailable(error, self._url) from error
 
     def _all_at_once(self, batch: Sequence[Append], moment: int) -> Appended | None:
         """Records the whole batch, or nothing of it if an entry is not as usual."""

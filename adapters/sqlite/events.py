@@ -76,10 +76,11 @@ class SqliteEventStore:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        thread = self._opened()
-        await self._readers.close()
-        await thread.stop()
-        self._thread = None
+        thread, self._thread = self._opened(), None
+        try:
+            await self._readers.close()
+        finally:
+            await thread.stop()
 
     async def append(self, batch: Sequence[Append], recorded_at: datetime) -> Appended:
         if self._read_only:

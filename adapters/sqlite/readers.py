@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 import aiosqlite
-import anyio
 
 from adapters.sqlite.errors import unavailable
+from adapters.sqlite.thread import finished
 from bus.core.errors import StoreUnavailable
 
 _SETTINGS = "PRAGMA query_only = ON; PRAGMA cache_size = -16384"
@@ -60,9 +60,7 @@ class Readers:
         for connection in list(self._open):
             self._discard(connection)
         self._idle.clear()
-        with anyio.CancelScope(shield=True):
-            if self._stopping:
-                await asyncio.wait(self._stopping)
+        await finished(*self._stopping)
 
     async def _connect(self) -> aiosqlite.Connection:
         if self._closed:

@@ -46,10 +46,12 @@ class OwnerThread(Generic[R]):
         thread = threading.Thread(target=_serve, args=(loop, jobs, opened, open_resource), name=self._name, daemon=True)
         thread.start()
         try:
-            resource = await _shielded(opened)
+            await finished(opened)
         except BaseException:
-            jobs.put((loop.create_future(), None))
+            if opened.exception() is None:
+                await _close(jobs, thread)
             raise
+        resource = opened.result()
         self._jobs, self._thread = jobs, thread
         return resource
 
@@ -66,10 +68,7 @@ class OwnerThread(Generic[R]):
         if self._jobs is None:
             return
         jobs, self._jobs = self._jobs, None
-        closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        jobs.put((closed, None))
-        await _shielded(closed)
-        self._thread.join()
+        await _close(jobs, self._thread)
 
 
 def running_loop(url: str) -> asyncio.AbstractEventLoop:
@@ -83,10 +82,30 @@ def running_loop(url: str) -> asyncio.AbstractEventLoop:
         ) from error
 
 
-async def _shielded(done: "asyncio.Future[T]") -> T:
+async def finished(*futures: "asyncio.Future[Any]") -> None:
+    """Returns when all are done, whoever cancels the caller meanwhile; a task that was cancelled is so only then.
+
+    A shielded scope alone keeps `asyncio.Task.cancel` from nothing, and so neither the end of `asyncio.run`.
+    """
+    cancelled: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):
-        return await done
-    raise AssertionError("a shielded scope swallows nothing")
+        while waiting := [future for future in futures if not future.done()]:
+            try:
+                await asyncio.wait(waiting)
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+async def _close(jobs: "queue.SimpleQueue[_Job]", thread: threading.Thread) -> None:
+    closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    jobs.put((closed, None))
+    try:
+        await finished(closed)
+    finally:
+        thread.join()
+    closed.result()
 
 
 def _serve(

@@ -12,7 +12,7 @@ import aiosqlite
 import msgspec
 
 from adapters.sqlite.database import Database, Synchronous, open_for_writing, reading_uri
-from adapters.sqlite.errors import DATA_ERRORS
+from adapters.sqlite.errors import DATA_ERRORS, unavailable
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers, rows
 from adapters.sqlite.thread import OwnerThread
@@ -88,27 +88,21 @@ class SqliteViewStore:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
     ) -> None:
-        thread = self._opened()
-        await self._readers.close()
-        await thread.stop()
-        self._thread = None
+        thread, self._thread = self._opened(), None
         self._tables = {}
+        try:
+            await self._readers.close()
+        finally:
+            await thread.stop()
 
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
-        self._tables = await self._opened().run(partial(_prepare, self._connection, self._url, tables))
-        found: dict[ViewTable, Checkpoint] = {}
-        for table in tables:
-            columns = await self._readers.fetch(CHECKPOINT, (self._table(table).key,))
-            found[table] = Checkpoint(*columns[0])
-        return found
+        job = partial(_prepare, self._connection, self._url, tables)
+        self._tables, checkpoints = await self._opened().run(job)
+        return checkpoints
 
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
-        self._opened()
-        views = self._table(table)
-        found: dict[str, bytes] = {}
-        for some in _padded([key for key in keys if text_fault(key) is None]):
-            found.update(await self._readers.fetch(views.select(len(some)), some))
-        return found
+        # Not by the readers, all of which query handlers may hold while they wait for something else.
+        return await self._opened().run(partial(_load, self._connection, self._url, self._table(table), keys))
 
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
         for view in changes.put:
@@ -163,7 +157,10 @@ class SqliteViewReader:
         return self._tables[table.projection, table.version]
 
 
-def _prepare(connection: sqlite3.Connection, url: str, wanted: Sequence[ViewTable]) -> Tables:
+def _prepare(
+    connection: sqlite3.Connection, url: str, wanted: Sequence[ViewTable]
+) -> tuple[Tables, Mapping[ViewTable, Checkpoint]]:
+    checkpoints: dict[ViewTable, Checkpoint] = {}
     with transaction(connection, url):
         tables: Tables = {}
         for key, projection, version, name, indexes in connection.execute(PROJECTIONS).fetchall():
@@ -184,7 +181,18 @@ def _prepare(connection: sqlite3.Connection, url: str, wanted: Sequence[ViewTabl
                     f"not by {table.indexes}: raise the projection's version to build them anew",
                     store=url,
                 )
-    return tables
+            checkpoints[table] = Checkpoint(*connection.execute(CHECKPOINT, (held.key,)).fetchone())
+    return tables, checkpoints
+
+
+def _load(connection: sqlite3.Connection, url: str, table: Table, keys: Sequence[str]) -> Mapping[str, bytes]:
+    found: dict[str, bytes] = {}
+    try:
+        for some in _padded([key for key in keys if text_fault(key) is None]):
+            found.update(connection.execute(table.select(len(some)), some).fetchall())
+    except sqlite3.Error as error:
+        raise unavailable(error, url) from error
+    return found
 
 
 def _commit(connection: sqlite3.Connection, url: str, table: Table, changes: ViewChanges) -> bool:

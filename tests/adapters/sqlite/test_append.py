@@ -144,6 +144,16 @@ def test_a_file_locked_by_another_program_is_unavailable_until_it_lets_go(databa
     assert appender.append([entry("a-1", 1, "c2")], NOON) == Appended(1, {})
 
 
+def test_a_read_that_fails_before_the_transaction_has_recorded_nothing(database: Database, tmp_path: Path) -> None:
+    appender = _appender(database)
+    with raw(tmp_path / "e.db") as other:
+        other.execute("ALTER TABLE streams RENAME TO elsewhere")
+        with pytest.raises(StoreUnavailable, match="no such table"):
+            appender.append([entry("a-1", 0, "c1")], NOON)
+        other.execute("ALTER TABLE elsewhere RENAME TO streams")
+    assert appender.append([entry("a-1", 0, "c1")], NOON) == Appended(0, {})
+
+
 def test_what_another_program_wrote_past_the_lock_is_respected(database: Database, tmp_path: Path) -> None:
     appender = _appender(database)
     appender.append([entry("a-1", 0, "c1")], NOON)

@@ -114,13 +114,45 @@ async def test_opening_under_cancellation_closes_again() -> None:
 
     task = asyncio.ensure_future(thread.start(opening))
     await anyio.lowlevel.checkpoint()
-    owner = next(one for one in threading.enumerate() if one.name == "owner")
     task.cancel()
+    await anyio.lowlevel.checkpoint()
+    go.set()
     with pytest.raises(asyncio.CancelledError):
         await task
-    go.set()
-    owner.join()
     assert resources[0].closed_by is not None
+
+
+async def test_a_failing_opening_under_cancellation_is_cancelled() -> None:
+    thread = OwnerThread[Resource]("owner", "url")
+    go = threading.Event()
+
+    def opening() -> Resource:
+        go.wait()
+        raise KeyError
+
+    task = asyncio.ensure_future(thread.start(opening))
+    await anyio.lowlevel.checkpoint()
+    task.cancel()
+    await anyio.lowlevel.checkpoint()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_whoever_is_cancelled_while_stopping_has_stopped_it() -> None:
+    thread = OwnerThread[Resource]("owner", "url")
+    resource = await thread.start(Resource)
+    go = threading.Event()
+    running = asyncio.ensure_future(thread.run(go.wait))
+    task = asyncio.ensure_future(thread.stop())
+    for _ in range(3):
+        await anyio.lowlevel.checkpoint()
+        task.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert resource.closed_by is not None
+    assert await running
 
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])

@@ -37,6 +37,15 @@ async def test_more_snapshots_than_connections_wait_for_one(tmp_path: Path) -> N
                 group.start_soon(look)
 
 
+async def test_snapshots_that_are_held_keep_no_projector_from_its_views(tmp_path: Path) -> None:
+    async with SqliteViewStore(tmp_path / "v.db", readers_max=1) as store:
+        await store.prepare([PLAIN])
+        async with store.snapshot():
+            assert await store.commit(PLAIN, ViewChanges(START, FIRST, KEY, ()))
+            assert await store.load(PLAIN, ["k"]) == {"k": b"1"}
+            assert await store.prepare([PLAIN]) == {PLAIN: FIRST}
+
+
 async def test_cancellation_at_any_step_of_a_snapshot_gives_its_connection_back(tmp_path: Path) -> None:
     async with SqliteViewStore(tmp_path / "v.db", readers_max=1) as store:
         await store.prepare([PLAIN])
