@@ -65,7 +65,9 @@ class Readers:
     async def _connect(self) -> aiosqlite.Connection:
         if self._closed:
             raise StoreUnavailable(f"{self._url} is closed", store=self._url)
-        connection = _Reader(partial(sqlite3.connect, self._uri, uri=True, isolation_level=None), self._stopping)
+        # The thread that reads is aiosqlite's; closing what it opened for nobody is ours.
+        connector = partial(sqlite3.connect, self._uri, uri=True, isolation_level=None, check_same_thread=False)
+        connection = _Reader(connector, self._stopping)
         await connection
         self._open.add(connection)
         try:
@@ -84,9 +86,20 @@ class _Reader(aiosqlite.Connection):
     """A connection whose end can be waited for, also where aiosqlite ends it because opening failed."""
 
     def __init__(self, connector: Callable[[], sqlite3.Connection], stopping: set["asyncio.Future[Any]"]) -> None:
-        super().__init__(connector, iter_chunk_size=64)
+        super().__init__(self._connect_and_note, iter_chunk_size=64)
+        self._given_connector = connector
+        self._opened: sqlite3.Connection | None = None
+        """What the thread opened, also where the one who asked for it had gone and aiosqlite never took it."""
         self._stopped_by: asyncio.Future[Any] | None = None
         self._all_stopping = stopping
+
+    def _connect_and_note(self) -> sqlite3.Connection:
+        self._opened = self._given_connector()
+        return self._opened
+
+    def _close_opened(self, _: object) -> None:
+        if self._opened is not None:
+            self._opened.close()
 
     def stop(self) -> "asyncio.Future[Any] | None":
         # The thread answers the first request only.
@@ -94,6 +107,7 @@ class _Reader(aiosqlite.Connection):
             self._stopped_by = super().stop()  # pyright: ignore[reportUnknownMemberType]
             if self._stopped_by is not None:
                 self._all_stopping.add(self._stopped_by)
+                self._stopped_by.add_done_callback(self._close_opened)
                 self._stopped_by.add_done_callback(self._all_stopping.discard)
         return self._stopped_by
 

@@ -1,10 +1,12 @@
 """The pool of readers: bounded, and whole again after cancellation and errors."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -82,6 +84,30 @@ async def test_cancellation_at_any_step_leaves_the_pool_whole(tmp_path: Path) ->
             task.cancel()
             await asyncio.wait([task])
             assert await readers.fetch("SELECT 7") == [(7,)]
+
+
+async def test_a_connection_that_opens_after_its_user_has_gone_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def noting(*args: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*args, **options))
+        return opened[-1]
+
+    async with _readers(tmp_path / "x.db", 1) as readers:
+        monkeypatch.setattr(sqlite3, "connect", noting)
+        for steps in range(12):
+            task = asyncio.ensure_future(readers.fetch("SELECT 7"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+    assert opened
+    for connection in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
 
 
 async def test_an_error_in_the_body_passes_and_the_pool_goes_on(tmp_path: Path) -> None:
