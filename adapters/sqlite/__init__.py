@@ -1,8 +1,9 @@
 """SQLite: events and views in files, embedded in the process; needs asyncio.
 
 From top to bottom: `events` and `views` are the two stores. Each has a `thread` that owns the one connection that
-writes, in a `transaction` for each call (`append` for events), and `readers` beside it. `database` recognises, locks
-and creates the file, whose tables are in `event_schema` and `view_schema`. `errors` says what a failure means.
+writes, in a `transaction` for each call (`append` for events), and `readers` beside it, for whom the `log` is kept
+short. `database` recognises, locks and creates the file, whose tables are in `event_schema` and `view_schema`.
+`errors` says what a failure means.
 """
 
 from adapters.sqlite.database import Synchronous

@@ -13,6 +13,7 @@ import msgspec
 
 from adapters.sqlite.database import Database, Synchronous, open_for_writing, reading_uri
 from adapters.sqlite.errors import DATA_ERRORS, unavailable
+from adapters.sqlite.log import Log
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers, rows
 from adapters.sqlite.thread import OwnerThread
@@ -82,6 +83,7 @@ class SqliteViewStore:
             self._thread = None
             raise
         self._connection = database.connection
+        self._log = Log(database.connection, self._path)
         self._readers = Readers(reading_uri(self._path), self._url, self._readers_max)
         return self
 
@@ -108,7 +110,7 @@ class SqliteViewStore:
         for view in changes.put:
             if (fault := view_fault(view)) is not None:
                 raise ValueError(f"a view of {table.projection!r} cannot be kept, key or index is {fault}")
-        job = partial(_commit, self._connection, self._url, self._table(table), changes)
+        job = partial(_commit, self._connection, self._log, self._url, self._table(table), changes)
         return await self._opened().run(job)
 
     @asynccontextmanager
@@ -195,7 +197,7 @@ def _load(connection: sqlite3.Connection, url: str, table: Table, keys: Sequence
     return found
 
 
-def _commit(connection: sqlite3.Connection, url: str, table: Table, changes: ViewChanges) -> bool:
+def _commit(connection: sqlite3.Connection, log: Log, url: str, table: Table, changes: ViewChanges) -> bool:
     try:
         with transaction(connection, url):
             before, after = checkpoint_columns(changes.expected), checkpoint_columns(changes.checkpoint)
@@ -207,9 +209,10 @@ def _commit(connection: sqlite3.Connection, url: str, table: Table, changes: Vie
             for view in changes.put:
                 values += (view.key, view.payload, *view.index_values)
             table.put.run(connection, values)
-            return True
     except (sqlite3.IntegrityError, *DATA_ERRORS) as error:
         raise ValueError(f"{url} cannot hold a view: {error}") from error
+    log.check()
+    return True
 
 
 def _padded(keys: Sequence[str]) -> Iterator[Sequence[str]]:
