@@ -69,7 +69,9 @@ class Folding:
                     if not sound:
                         self._check(keys)
                     found.append(Touch(recorded, keys))
-            except Exception as error:
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
                 raise Poisoned(recorded.position, error) from error
         return found
 
@@ -127,7 +129,9 @@ class Folding:
                         raise TypeError(
                             f"project returned {after!r}, which is neither a {view_type.__name__} nor REMOVED"
                         )
-                except Exception as error:
+                except (KeyboardInterrupt, SystemExit):
+                    raise
+                except BaseException as error:
                     raise Poisoned(recorded.position, error) from error
                 touched_at[key] = recorded.position
         return self._stored(views, touched_at)

@@ -91,7 +91,7 @@ def conflict(stream: str, expected: int, actual: int) -> VersionConflict:
     )
 
 
-def in_words(error: Exception) -> str:
+def in_words(error: BaseException) -> str:
     """What a user's function raised; it may not even be able to say so."""
     try:
         return f"{type(error).__name__}: {error}"
@@ -99,7 +99,7 @@ def in_words(error: Exception) -> str:
         return type(error).__name__
 
 
-def failed(command: Command, stream: str, error: Exception) -> CommandFailed:
+def failed(command: Command, stream: str, error: BaseException) -> CommandFailed:
     name = tag_of(type(command))
     failed = CommandFailed(
         f"command {name!r} failed for {stream!r}: {in_words(error)}. Nothing was recorded; "

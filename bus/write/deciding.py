@@ -145,10 +145,10 @@ class Deciding:
             except Rejected as rejection:
                 self._conclude(turn, envelope, rejection, version)
                 continue
-            except Exception as error:
-                self._conclude(turn, envelope, failed(envelope.command, stream, error), version)
-                actor.crashes += 1
-                turn.states.append((actor, None, 0))
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:
+                self._fail(turn, envelope, error, version)
                 return mail[index + 1 :] + (rest or [])
             told = envelope.fingerprint or envelope.command
             entry = Append(
@@ -178,6 +178,13 @@ class Deciding:
                 f"event {new[-1].name!r} takes {len(new[-1].payload)} bytes, more than Limits.event_bytes_max "
                 f"({self._bytes_max})"
             )
+
+    def _fail(self, turn: Turn, envelope: Envelope, error: BaseException, version: int) -> None:
+        """Stages what a bug answers, and drops the state. In a plain call not even a cancellation is the bus's own."""
+        actor = envelope.actor
+        self._conclude(turn, envelope, failed(envelope.command, actor.stream, error), version)
+        actor.crashes += 1
+        turn.states.append((actor, None, 0))
 
     def _conclude(self, turn: Turn, envelope: Envelope, outcome: BusError | None, version: int) -> None:
         """Stages a decision that records nothing.

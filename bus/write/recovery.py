@@ -80,7 +80,9 @@ class Recovery:
             state = found.decider.folded(found.state, events)
             if not isinstance(state, State):
                 raise TypeError(f"evolve returned {state!r}, which is no State")
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
             found.fault = CommandFailed(
                 f"{history.stream!r} could not be recovered: evolve raised {in_words(error)} on its recorded events. "
                 "Nothing was recorded; this is a bug in the aggregate's code",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from bus.core.annotations import tag_of
 from bus.core.errors import BusError, CommandFailed, StoreUnavailable, Unreadable
 from bus.core.fingerprint import fingerprint_or_none
 from bus.core.limits import Limits
@@ -104,7 +105,7 @@ class Settling:
             return CommandFailed(
                 f"the store cannot hold what command {envelope.command_id!r} would record for "
                 f"{envelope.actor.stream!r}: {refusal.reason}. Nothing was recorded",
-                command=envelope.command_id,
+                command=tag_of(type(envelope.command)),
                 stream=envelope.actor.stream,
             )
         first, last = refusal.events[0], refusal.events[-1]

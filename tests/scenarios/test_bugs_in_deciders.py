@@ -1,12 +1,15 @@
 """Bugs in the user's functions, and data that no store can hold: contained, told, and recovered from."""
 
 import math
+from asyncio import CancelledError
 from typing import Any
 
 import pytest
 
-from bus import Bus, CommandFailed, CommandIdReused, Limits, Receipt
+from bus import Bus, CommandFailed, CommandIdReused, Limits, ProjectionStopped, Receipt, Recorded, Removed
+from tests.support import ledger
 from tests.support.bank import ACCOUNT, BANK, Deposit, Misbehave, NotOpen, Open, Opened, Touch, Withdraw
+from tests.support.ledger import AccountEvent, Balance
 from tests.support.sending import names, receipt
 from tests.support.stores import FakeEventStore
 
@@ -20,11 +23,13 @@ from tests.support.stores import FakeEventStore
         ("foreign", TypeError),
         ("evolve-none", TypeError),
         ("evolve-raises", ZeroDivisionError),
+        ("cancelled", CancelledError),
+        ("panic", GeneratorExit),
     ],
 )
 @pytest.mark.parametrize("command_id", [None, "the-id"], ids=["unnamed", "named"])
 async def test_a_bug_fails_its_command_with_the_cause_and_the_bus_goes_on(
-    how: str, cause: type[Exception], command_id: str | None
+    how: str, cause: type[BaseException], command_id: str | None
 ) -> None:
     async with Bus(BANK) as bus:
         await bus.send(Open("a"))
@@ -119,6 +124,7 @@ async def test_an_entry_that_the_store_cannot_hold_fails_alone() -> None:
         )
         assert isinstance(outcomes[1], CommandFailed)
         assert "the store cannot hold" in str(outcomes[1])
+        assert (outcomes[1].command, outcomes[1].stream) == ("deposit", "account-a1")
         assert receipt(outcomes[0]).version == 2
         assert receipt(outcomes[2]).version == 2
         assert outcomes[3].code == "rejected.overdrawn", "it rested on a deposit that never was"  # type: ignore[union-attr]
@@ -217,3 +223,15 @@ async def test_a_value_that_would_be_read_back_as_another_fails_its_command(note
         with pytest.raises(CommandFailed, match="would be read back from the store as"):
             await bus.send(Misbehave("a", "note", note))
         assert (await bus.send(Misbehave("a", "note", [1, {"two": None}]))).version == 1
+
+
+async def test_what_a_projection_raises_that_is_no_exception_stops_it_and_nothing_else() -> None:
+    def panic(view: Balance | None, recorded: Recorded[AccountEvent], key: str) -> Balance | Removed:
+        raise CancelledError
+
+    async with Bus(ledger.ledger(ledger.balances(panic)), limits=Limits(projection_backoff_s=0.001)) as bus:
+        sent = await bus.send(ledger.Deposit("a"))
+        await bus.wait_projected(sent, "journal")
+        with pytest.raises(ProjectionStopped, match="CancelledError"):
+            await bus.wait_projected(sent, "balances")
+        assert bus.statistics().restarts == 0

@@ -1,5 +1,6 @@
 """A small bank for tests: accounts, and commands whose decisions go wrong in every way there is."""
 
+import asyncio
 import itertools
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -106,6 +107,10 @@ def misbehave(how: str, note: Any) -> Any:
     match how:
         case "raise":
             raise ZeroDivisionError("a bug in decide")
+        case "cancelled":
+            raise asyncio.CancelledError
+        case "panic":
+            raise GeneratorExit
         case "none":
             return None
         case "generator":
