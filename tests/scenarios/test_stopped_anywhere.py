@@ -77,7 +77,7 @@ async def stopped_at(step: int, folder: Path) -> bool:
         await story.cancelled_at(step, story.live())
 
     stopped = isinstance((await asyncio.gather(asyncio.ensure_future(run()), return_exceptions=True))[0], BaseException)
-    assert not [one for one in threading.enumerate() if one.name.startswith("doubledecker")]
+    assert not [one for one in threading.enumerate() if one.name in ("doubledecker-events", "doubledecker-views")]
     # Nobody waits for ever.
     await asyncio.gather(*story.senders, return_exceptions=True)
     async with story.bus() as bus:
