@@ -60,26 +60,27 @@ class GroupCommit:
                 log.warning("append is uncertain", store=self._store.url, attempt=attempt, error=repr(error))
                 failure = error
             else:
-                self._count(entries, appended, attempt)
+                self._count(entries, appended, recorded_at if attempt > 1 else None)
                 return Committed(appended, recorded_at, attempt)
             if attempt == limits.append_attempts_max or not wanted():
                 break
             await anyio.sleep(backoff_s(limits.append_backoff_s, limits.append_backoff_max_s, attempt))
         return Uncertain(failure)
 
-    def _count(self, entries: Sequence[Append], appended: Appended, attempt: int) -> None:
+    def _count(self, entries: Sequence[Append], appended: Appended, earlier: datetime | None) -> None:
         self.batches += 1
         self.commands += len(entries)
         self.events += sum([len(entry.events) for entry in entries])
         for index, refusal in appended.refused.items():
             entry = entries[index]
-            if attempt == 1 or not _is_own(entry, refusal):
+            if not _is_own(entry, refusal, earlier):
                 self.commands -= 1
                 self.events -= len(entry.events)
 
 
-def _is_own(entry: Append, refusal: Refusal) -> bool:
-    """Whether a repeated append was refused for what an earlier attempt of it recorded."""
+def _is_own(entry: Append, refusal: Refusal, earlier: datetime | None) -> bool:
+    """Whether an append was refused for what an earlier attempt of it, with that time, recorded."""
     if not entry.events or not isinstance(refusal, AlreadyRecorded):
         return False
-    return refusal.events[-1].version == entry.expected_version + len(entry.events)
+    last = refusal.events[-1]
+    return last.version == entry.expected_version + len(entry.events) and last.recorded_at == earlier

@@ -1,6 +1,7 @@
 """Settling: turns the outcome of a commit into states, receipts and published events."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from bus.core.annotations import tag_of
 from bus.core.errors import BusError, CommandFailed, StoreUnavailable, Unreadable
@@ -45,18 +46,22 @@ class Settling:
             if state is not None:
                 actor.crashes = 0
         if committed is None:
-            return self._sort(turn.staged, {}, self._feed.head, retried=False).again
+            return self._sort(turn.staged, {}, self._feed.head, earlier=None).again
         appended = committed.appended
-        sorted_out = self._sort(turn.staged, appended.refused, appended.position_before, retried=committed.attempts > 1)
+        earlier = committed.recorded_at if committed.attempts > 1 else None
+        sorted_out = self._sort(turn.staged, appended.refused, appended.position_before, earlier=earlier)
         for actor in sorted_out.broken:
             actor.state = None
         self._publish(appended.position_before, sorted_out.recorded, committed)
         return sorted_out.again
 
     def _sort(
-        self, staged: list[Staged], refused: Mapping[int, Refusal], position: int, *, retried: bool
+        self, staged: list[Staged], refused: Mapping[int, Refusal], position: int, *, earlier: datetime | None
     ) -> "_SortedOut":
-        """Answers each command, or finds that it must be decided again; `position` is that before the first event."""
+        """Answers each command, or finds that it must be decided again; `position` is that before the first event.
+
+        `earlier` is the time that earlier attempts of the batch, if there were any, have recorded with their events.
+        """
         out = _SortedOut()
         recorded, broken, again = out.recorded, out.broken, out.again
         for one in staged:
@@ -79,7 +84,7 @@ class Settling:
                     again.setdefault(envelope.actor, []).append(envelope)
                 broken.add(envelope.actor)
             else:
-                self._settle(envelope, self._refused(one, refusal, retried=retried))
+                self._settle(envelope, self._refused(one, refusal, earlier))
                 broken.add(envelope.actor)
         return out
 
@@ -99,7 +104,7 @@ class Settling:
                 self._settle(envelope, unknown(envelope, repr(failure.error)))
         return again
 
-    def _refused(self, staged: Staged, refusal: AlreadyRecorded | Unstorable, *, retried: bool) -> Outcome:
+    def _refused(self, staged: Staged, refusal: AlreadyRecorded | Unstorable, earlier: datetime | None) -> Outcome:
         envelope = staged.envelope
         if isinstance(refusal, Unstorable):
             return CommandFailed(
@@ -125,7 +130,7 @@ class Settling:
             last.position,
             events,
             # What an earlier attempt of this very batch recorded is the first receipt and no repetition.
-            not (retried and staged.events and last.version == staged.version),
+            not (staged.events and last.version == staged.version and last.recorded_at == earlier),
             trace_id_of(first.traceparent),
         )
 

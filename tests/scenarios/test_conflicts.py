@@ -9,7 +9,7 @@ from bus import Bus, BusError, Command, ConflictExhausted, Limits, MemoryEventSt
 from bus.core.stored import Appended
 from tests.support.bank import BANK, AlreadyOpen, Deposit, Misbehave, NotOpen, Open, Overdrawn, Touch, Withdraw
 from tests.support.sending import names, receipt
-from tests.support.stores import FakeEventStore, Record, Step, lost_after
+from tests.support.stores import FakeEventStore, Record, Step, lost_after, lost_before
 
 OPENED = ("opened", b"{}")
 DEPOSITED = ("deposited", b'{"amount":5}')
@@ -150,6 +150,22 @@ async def test_the_same_command_at_two_buses_is_recorded_once() -> None:
         again = await other.send(Deposit("a", 5), command_id="the-id")
         assert (again.version, again.position, again.duplicate) == (first.version, first.position, True)
         assert len(await names(other)) == 2
+
+
+async def test_the_receipt_of_another_bus_is_a_duplicate_also_where_ones_own_append_was_uncertain() -> None:
+    store = FakeEventStore(shared=True)
+    firsts: list[Receipt] = []
+    async with Bus(BANK, event_store=store) as one, Bus(BANK, event_store=store) as other:
+
+        async def lost_behind_the_other(record: Record) -> Appended:
+            firsts.append(await one.send(Open("a"), command_id="the-id"))
+            return await lost_before(record)
+
+        store.script.append(lost_behind_the_other)
+        again = await other.send(Open("a"), command_id="the-id")
+        assert [first.duplicate for first in firsts] == [False]
+        assert again.duplicate
+        assert other.statistics().events == 0
 
 
 async def test_an_append_that_happened_unseen_on_a_shared_store_is_no_conflict() -> None:
