@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from importlib.util import find_spec
 from typing import Annotated, Final
 
@@ -60,7 +61,8 @@ def build() -> cyclopts.App:
     app = cyclopts.App(
         name="doubledecker",
         help="A message bus for CQRS and event sourcing: one deck writes, one deck reads.",
-        version_flags=[],
+        version=lambda: metadata.version("doubledecker"),
+        version_flags=["--version"],
         error_formatter=_in_one_line,
     )
     for name, (path, summary) in COMMANDS.items():

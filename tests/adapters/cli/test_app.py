@@ -1,5 +1,6 @@
 """Commands are found by name, and errors become messages."""
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,11 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
             assert name in out
     assert run(["demo", "--help"]) == 0
     assert "--limit" in capsys.readouterr().out
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == metadata.version("doubledecker")
 
 
 def test_every_command_has_a_place() -> None:

@@ -93,7 +93,7 @@ async def serving(
         finally:
             os.close(client.output)
 
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         async with Bus(BANK, event_store=store, limits=LIMITS) as client.bus, anyio.create_task_group() as tasks:
             tasks.start_soon(run)
             yield client
