@@ -1,6 +1,6 @@
 """Commit: appends what a turn decided as one transaction, and again while nobody knows whether it happened."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 import anyio
@@ -40,10 +40,8 @@ class GroupCommit:
         self.commands = 0
         self.events = 0
 
-    async def append(
-        self, entries: Sequence[Append], wanted: Callable[[], bool]
-    ) -> Committed | Uncertain | StoreUnavailable:
-        """Appends the batch; an identical one as often as needed, for as long as a sender waits (`wanted`).
+    async def append(self, entries: Sequence[Append]) -> Committed | Uncertain | StoreUnavailable:
+        """Appends the batch; an identical one as often as needed and allowed, whether or not a sender still waits.
 
         `StoreUnavailable` is returned only where the very first attempt failed for certain: a later certain failure
         says nothing of an earlier attempt, which may still be under way on the store's side.
@@ -62,9 +60,8 @@ class GroupCommit:
             else:
                 self._count(entries, appended, recorded_at if attempt > 1 else None)
                 return Committed(appended, recorded_at, attempt)
-            if attempt == limits.append_attempts_max or not wanted():
-                break
-            await anyio.sleep(backoff_s(limits.append_backoff_s, limits.append_backoff_max_s, attempt))
+            if attempt < limits.append_attempts_max:
+                await anyio.sleep(backoff_s(limits.append_backoff_s, limits.append_backoff_max_s, attempt))
         return Uncertain(failure)
 
     def _count(self, entries: Sequence[Append], appended: Appended, earlier: datetime | None) -> None:

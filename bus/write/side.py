@@ -114,7 +114,7 @@ class WriteSide:
         if not turn.entries:
             return self._settling.committed(turn, None)
         commands, events = self.commit.commands, self.commit.events
-        outcome = await self.commit.append(turn.entries, lambda: any(one.envelope.wanted() for one in turn.staged))
+        outcome = await self.commit.append(turn.entries)
         if not isinstance(outcome, Committed):
             return self._settling.failed(turn, outcome)
         again = self._settling.committed(turn, outcome)
@@ -154,10 +154,10 @@ class WriteSide:
                 if envelope.is_open:
                     if not self.intake.is_open:
                         self._lost += 1 + len(envelope.twins or ())
-                    envelope.actor.state = None
                     self.intake.settle(envelope, unknown(envelope, "the bus stopped while recording it"))
-            rest = mail[0].actor.mail
-            mail[0].actor.mail = [envelope for envelope in rest or () if envelope.is_open] or None
+            actor = mail[0].actor
+            actor.state = None
+            actor.mail = [envelope for envelope in actor.mail or () if envelope.is_open] or None
         ready = set(self.dispatcher.ready)
         turn.again = [
             actor for actor in actors if actor.mail is not None and actor not in ready and actor not in self._recovering

@@ -20,14 +20,10 @@ def group_commit(store: FakeEventStore, attempts: int = 3) -> GroupCommit:
     return GroupCommit(store, clock=LoopClock(), limits=limits)
 
 
-def yes() -> bool:
-    return True
-
-
 async def test_what_is_recorded_is_counted() -> None:
     async with FakeEventStore() as store:
         commit = group_commit(store)
-        done = await commit.append([entry("a-1", 0, "1", 2), entry("a-2", 5, "2"), entry("a-3", 0, "3", 0)], yes)
+        done = await commit.append([entry("a-1", 0, "1", 2), entry("a-2", 5, "2"), entry("a-3", 0, "3", 0)])
         assert isinstance(done, Committed)
         assert (done.attempts, done.appended.position_before, list(done.appended.refused)) == (1, 0, [1])
         assert abs((datetime.now(UTC) - done.recorded_at).total_seconds()) < 60
@@ -38,7 +34,7 @@ async def test_a_first_attempt_that_failed_for_certain_is_over() -> None:
     async with FakeEventStore() as store:
         store.script.append(unavailable)
         commit = group_commit(store)
-        assert isinstance(await commit.append([entry("a-1", 0, "1")], yes), StoreUnavailable)
+        assert isinstance(await commit.append([entry("a-1", 0, "1")]), StoreUnavailable)
         assert (commit.batches, len(store.batches)) == (0, 1)
 
 
@@ -47,7 +43,7 @@ async def test_uncertain_attempts_are_repeated_until_they_are_too_many() -> None
         store.script.extend([lost_before, unavailable, lost_after])
         commit = group_commit(store)
         started = anyio.current_time()
-        failed = await commit.append([entry("a-1", 0, "1")], yes)
+        failed = await commit.append([entry("a-1", 0, "1")])
         assert isinstance(failed, Uncertain)
         assert isinstance(failed.error, ConnectionError)
         assert round(anyio.current_time() - started) == 3
@@ -55,20 +51,11 @@ async def test_uncertain_attempts_are_repeated_until_they_are_too_many() -> None
         assert len(set(store.times)) == 1
 
 
-async def test_uncertain_attempts_end_when_nobody_wants_the_answer() -> None:
-    async with FakeEventStore() as store:
-        store.script.extend([lost_before, lost_before, lost_before])
-        wanted = [True, False]
-        failed = await group_commit(store).append([entry("a-1", 0, "1")], lambda: wanted.pop(0))
-        assert isinstance(failed, Uncertain)
-        assert len(store.batches) == 2
-
-
 async def test_an_attempt_that_had_happened_unseen_is_found_to_be_recorded() -> None:
     async with FakeEventStore() as store:
         store.script.append(lost_after)
         commit = group_commit(store)
-        done = await commit.append([entry("a-1", 0, "1", 2)], yes)
+        done = await commit.append([entry("a-1", 0, "1", 2)])
         assert isinstance(done, Committed)
         assert done.attempts == 2
         assert list(done.appended.refused) == [0]
