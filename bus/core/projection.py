@@ -149,11 +149,10 @@ def index_value(value: object) -> IndexValue:
 
 
 def _moment(value: datetime) -> str:
-    """`isoformat(timespec="microseconds")`, in UTC and without the zone, in a third of its time."""
+    """`isoformat(timespec="microseconds")` in UTC and without the zone, in two thirds of its time."""
     if value.tzinfo is not None:
-        text = value.astimezone(UTC).isoformat().removesuffix("+00:00")
-    else:
-        text = value.isoformat()
+        value = value.astimezone(UTC)
+    text = value.isoformat().removesuffix("+00:00")
     return text if value.microsecond else f"{text}.000000"
 
 
