@@ -62,9 +62,8 @@ class Folding:
                 keys = key_of(recorded)
                 if isinstance(keys, str):
                     keys = (keys,)
-                    sound = keys[0] in cache
-                else:
-                    sound = keys.__class__ is tuple and keys in self._sound
+                # Those of one key are known by its view, others by having been looked at.
+                sound = keys.__class__ is tuple and (keys[0] in cache if len(keys) == 1 else keys in self._sound)
                 if keys != ():
                     if not sound:
                         self._check(keys)
