@@ -62,9 +62,15 @@ class Folding:
                 keys = key_of(recorded)
                 if isinstance(keys, str):
                     keys = (keys,)
-                # Those of one key are known by its view, others by having been looked at.
-                sound = keys.__class__ is tuple and (keys[0] in cache if len(keys) == 1 else keys in self._sound)
                 if keys != ():
+                    try:
+                        # Those of one key are known by its view, others by having been looked at.
+                        sound = keys.__class__ is tuple and (
+                            keys[0] in cache if len(keys) == 1 else keys in self._sound
+                        )
+                    except TypeError:
+                        # Something in it that cannot be hashed is no key, as `_check` will say.
+                        sound = False
                     if not sound:
                         self._check(keys)
                     found.append(Touch(recorded, keys))

@@ -127,6 +127,8 @@ def test_removed_removes_and_the_next_event_begins_anew() -> None:
         ("surrogate\ud800", "surrogate"),
         ("x" * 201, "201 bytes"),
         (("a", 7), "of type int"),
+        (([],), "of type list"),
+        (("a", ["b"]), "of type list"),
         (("a", "b", "a"), "twice"),
         (("a", "b", "c", "d"), "event_keys_max"),
     ],
