@@ -82,7 +82,7 @@ class Progress:
     def _wake(self, replies: Sequence[Reply]) -> None:
         for reply in replies:
             del self._waiters[reply]
-            if not reply.done():
+            if not reply.is_done:
                 reply.set_result(None)
 
     def listen(self, listener: ChangeListener) -> None:

@@ -38,17 +38,17 @@ class Envelope(msgspec.Struct, gc=False, eq=False):
 
     def wanted(self) -> bool:
         """Whether anybody still waits for the outcome."""
-        if not self.reply.done():
+        if not self.reply.is_done:
             return True
-        return self.twins is not None and any(not twin.reply.done() for twin in self.twins)
+        return self.twins is not None and any(not twin.reply.is_done for twin in self.twins)
 
     def answer(self, outcome: Outcome) -> None:
         """Gives the outcome to everybody who still waits; twins see it as a duplicate."""
-        if not self.reply.done():
+        if not self.reply.is_done:
             self.reply.set_result(outcome)
         if self.twins is not None:
             for twin in self.twins:
-                if not twin.reply.done():
+                if not twin.reply.is_done:
                     twin.reply.set_result(_for_twin(outcome))
 
 

@@ -72,7 +72,9 @@ class WriteSide:
         )
         self.commit = GroupCommit(store, clock=clock, limits=limits)
         self.recovery = Recovery(store, application.schema, limits)
-        self._settling = Settling(application.schema, feed, settle=self.intake.settle, limits=limits)
+        self._settling = Settling(
+            application.schema, feed, settle=self.intake.settle, settled=self.intake.settled, limits=limits
+        )
         self._deciding = Deciding(
             application,
             confirm=store.shared,
@@ -101,7 +103,7 @@ class WriteSide:
             self._deciding.decide(turn, actors)
             if turn.cold:
                 self._recover(turn.cold)
-            if turn.staged or turn.states:
+            if turn.staged:
                 again = await self._commit(turn)
         except BaseException:
             self._break(turn, actors)
