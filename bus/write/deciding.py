@@ -138,12 +138,8 @@ class Deciding:
                     read = decode(payload)
                     before, after = after, evolve(after, read)
                     # One event is the rule, for which this is cheaper than lists made into tuples.
-                    if new:
-                        events += (read,)
-                        new += (NewEvent(name, payload),)
-                    else:
-                        events = (read,)
-                        new = (NewEvent(name, payload),)
+                    one = NewEvent(name, payload)
+                    events, new = ((*events, read), (*new, one)) if new else ((read,), (one,))
                     size = len(payload)
                     if read != event or after.__class__ is not before.__class__ or size > bytes_max or len(new) > 1:
                         self._check(event, read, after, new)
@@ -158,17 +154,9 @@ class Deciding:
                 return mail[mail.index(envelope) + 1 :] + (rest or [])
             state = after
             staged.append(Staged(envelope, None, events, version + len(new), len(entries), after))
+            told, trace = envelope.fingerprint or command, envelope.traceparent
             entries.append(
-                Append(
-                    stream,
-                    version,
-                    new,
-                    envelope.command_id,
-                    envelope.fingerprint or command,
-                    envelope.correlation_id,
-                    None,
-                    envelope.traceparent,
-                )
+                Append(stream, version, new, envelope.command_id, told, envelope.correlation_id, None, trace)
             )
             version += len(new)
             if turn.payload_bytes >= self._batch_bytes_max:
