@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-import msgspec
-
 from bus.core.application import Application
 from bus.core.decider import Decider
 from bus.core.errors import BusError, Rejected
@@ -15,21 +13,13 @@ from bus.write.answers import conflict, failed
 from bus.write.directory import Actor
 from bus.write.envelope import Envelope
 
+Staged = tuple[Envelope, BusError | None, tuple[Event, ...], int, State | None, int]
+"""One command's decision, which stands once everything staged before it for the same actor is durable.
 
-class Staged(msgspec.Struct, gc=False, eq=False):
-    """One command's decision, which stands once everything staged before it for the same actor is durable."""
-
-    envelope: Envelope
-    outcome: BusError | None
-    """None where it succeeds."""
-    events: tuple[Event, ...]
-    version: int
-    """Of the stream, after the events."""
-    entry: int
-    """Index of its entry in the batch; -1 where it has none and only waits for those before it."""
-    state: State | None
-    """Of the actor, once this stands; None drops it."""
-
+Its outcome, None where it succeeds; its events; the version after them; the actor's state then, None to drop it; and
+the index of its entry in the batch, -1 where it has none and only waits for those before it. A plain tuple, since one
+is made and taken apart for every command.
+"""
 
 _Codec = tuple[str, Callable[[Any], bytes], Callable[[bytes], Event]]
 
@@ -153,7 +143,7 @@ class Deciding:
                 self._fail(turn, envelope, error, version)
                 return mail[mail.index(envelope) + 1 :] + (rest or [])
             state = after
-            staged.append(Staged(envelope, None, events, version + len(new), len(entries), after))
+            staged.append((envelope, None, events, version + len(new), after, len(entries)))
             told, trace = envelope.fingerprint or command, envelope.traceparent
             entries.append(
                 Append(stream, version, new, envelope.command_id, told, envelope.correlation_id, None, trace)
@@ -200,7 +190,7 @@ class Deciding:
         elif version == actor.version:
             self._settle(envelope, outcome)
             return False
-        turn.staged.append(Staged(envelope, outcome, (), version, entry, state))
+        turn.staged.append((envelope, outcome, (), version, state, entry))
         return True
 
 

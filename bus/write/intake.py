@@ -13,6 +13,7 @@ from bus.core.messages import Command
 from bus.core.names import id_fault
 from bus.ports import Clock, Ids, Telemetry
 from bus.runtime.reply import Reply
+from bus.runtime.telemetry import NoTelemetry
 from bus.write.answers import failed_before, in_words, no_time, overloaded, reused, unknown_command
 from bus.write.deadlines import Deadlines
 from bus.write.directory import Actor, Directory
@@ -49,7 +50,8 @@ class Intake:
         self._new_reply = new_reply
         self._monotonic = clock.monotonic
         self._new_id = ids.new
-        self._context = telemetry.context
+        # The default is not even asked: an empty call for each command is a hundredth of its price.
+        self._context = None if isinstance(telemetry, NoTelemetry) else telemetry.context
         self._limits = limits
         self._send_timeout_s = limits.send_timeout_s
         self._bus_commands_max = limits.bus_commands_max
@@ -96,7 +98,9 @@ class Intake:
         deadline = self._monotonic() + (self._send_timeout_s if timeout is None else timeout)
         reply = self._new_reply()
         the_id = self._new_id() if command_id is None else command_id
-        envelope = Envelope(command, actor, the_id, False, deadline, reply, self._context(), correlation_id)
+        context = self._context
+        trace = None if context is None else context()
+        envelope = Envelope(command, actor, the_id, False, deadline, reply, trace, correlation_id)
         if expected_version is not None:
             envelope.expected_version = expected_version
         if command_id is not None:

@@ -69,19 +69,18 @@ class Settling:
         The actors' states follow: what one answer makes known, the next command is decided on.
         """
         unnamed = 0
-        for one in accepted:
-            envelope, events = one.envelope, one.events
+        for envelope, refusal, events, version, state, _ in accepted:
             actor = envelope.actor
-            actor.state = one.state
-            actor.version = one.version
+            actor.state = state
+            actor.version = version
             if events:
                 position += len(events)
                 actor.crashes = 0
             traceparent = envelope.traceparent
-            outcome = one.outcome or Receipt(
+            outcome = refusal or Receipt(
                 envelope.command_id,
                 actor.stream,
-                one.version,
+                version,
                 position,
                 events,
                 False,
@@ -107,12 +106,12 @@ class Settling:
         out = _SortedOut()
         broken, again = out.broken, out.again
         for one in staged:
-            envelope = one.envelope
-            refusal = refused.get(one.entry)
+            envelope, entry = one[0], one[-1]
+            refusal = refused.get(entry)
             if refusal is None and envelope.actor not in broken:
                 out.accepted.append(one)
             elif refusal is None:
-                assert one.entry < 0, "an entry that follows a refused one of its stream is refused"
+                assert entry < 0, "an entry that follows a refused one of its stream is refused"
                 again.setdefault(envelope.actor, []).append(envelope)
             elif isinstance(refusal, Stale):
                 if envelope.actor not in broken:
@@ -130,11 +129,10 @@ class Settling:
     def failed(self, turn: Turn, failure: Uncertain | StoreUnavailable) -> dict[Actor, list[Envelope]]:
         """Answers a turn whose batch was not, or perhaps not, recorded; returns what must be decided again."""
         again: dict[Actor, list[Envelope]] = {}
-        for staged in turn.staged:
-            envelope = staged.envelope
-            if staged.state is None or (staged.events and isinstance(failure, Uncertain)):
+        for envelope, _, events, _, state, entry in turn.staged:
+            if state is None or (events and isinstance(failure, Uncertain)):
                 envelope.actor.state = None
-            if staged.entry < 0:
+            if entry < 0:
                 again.setdefault(envelope.actor, []).append(envelope)
             elif isinstance(failure, StoreUnavailable):
                 self._settle(envelope, failure.copy())
@@ -143,7 +141,7 @@ class Settling:
         return again
 
     def _refused(self, staged: Staged, refusal: AlreadyRecorded | Unstorable, earlier: datetime | None) -> Outcome:
-        envelope = staged.envelope
+        envelope, _, staged_events, version, _, _ = staged
         if isinstance(refusal, Unstorable):
             return CommandFailed(
                 f"the store cannot hold what command {envelope.command_id!r} would record for "
@@ -168,7 +166,7 @@ class Settling:
             last.position,
             events,
             # What an earlier attempt of this very batch recorded is the first receipt and no repetition.
-            not (staged.events and last.version == staged.version and last.recorded_at == earlier),
+            not (staged_events and last.version == version and last.recorded_at == earlier),
             trace_id_of(first.traceparent),
         )
 
@@ -179,17 +177,16 @@ class Settling:
             return
         events: list[Recorded[Event]] = []
         at = before
-        for staged in accepted:
-            envelope = staged.envelope
+        for envelope, _, recorded, version, _, _ in accepted:
             stream = envelope.actor.stream
-            version = staged.version - len(staged.events)
-            for number, event in enumerate(staged.events, 1):
+            version_before = version - len(recorded)
+            for number, event in enumerate(recorded, 1):
                 events.append(
                     Recorded(
                         event=event,
                         stream=stream,
                         stream_id=id_of(stream),
-                        version=version + number,
+                        version=version_before + number,
                         position=at + number,
                         recorded_at=committed.recorded_at,
                         command_id=envelope.command_id,
@@ -197,7 +194,7 @@ class Settling:
                         traceparent=envelope.traceparent,
                     )
                 )
-            at += len(staged.events)
+            at += len(recorded)
         self._feed.publish(before, events)
 
 

@@ -234,7 +234,7 @@ class WriteSide:
 
     def _staged(self) -> Iterable[Envelope]:
         if self._turn is not None:
-            yield from [staged.envelope for staged in self._turn.staged]
+            yield from [staged[0] for staged in self._turn.staged]
 
     def abandon(self) -> int:
         """Answers everything still in flight once the dispatcher has ended; returns how many commands that were."""

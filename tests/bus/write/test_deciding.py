@@ -44,9 +44,9 @@ async def test_commands_build_on_each_other_within_a_turn() -> None:
     one = actor("a", Deposit("a", 5), Withdraw("a", 15), Withdraw("a", 1))
     turn = desk.turn(one)
     assert [(entry.expected_version, len(entry.events)) for entry in turn.entries] == [(2, 1), (3, 1)]
-    assert [(staged.version, staged.entry) for staged in turn.staged] == [(3, 0), (4, 1), (4, -1)]
-    assert type(turn.staged[2].outcome).__name__ == "Overdrawn"
-    assert [staged.state for staged in turn.staged] == [Account(True, 5 + 10), Account(True, 0), Account(True, 0)]
+    assert [(version, entry) for *_, version, _, entry in turn.staged] == [(3, 0), (4, 1), (4, -1)]
+    assert type(turn.staged[2][1]).__name__ == "Overdrawn"
+    assert [state for *_, state, _ in turn.staged] == [Account(True, 5 + 10), Account(True, 0), Account(True, 0)]
     assert (one.state, one.version, one.mail, one.busy) == (Account(True, 10), 2, None, True)
     assert desk.settled == []
 
@@ -71,8 +71,8 @@ async def test_a_bug_leaves_the_rest_of_the_mail_for_a_recovered_state() -> None
     one = actor("a", Deposit("a", 5), Misbehave("a", "raise"), Withdraw("a", 1))
     turn = desk.turn(one)
     assert len(turn.entries) == 1
-    assert turn.staged[1].entry == -1, "the failure rests on the deposit"
-    assert turn.staged[1].state is None
+    assert turn.staged[1][-1] == -1, "the failure rests on the deposit"
+    assert turn.staged[1][-2] is None
     assert [envelope.command_id for envelope in one.mail or ()] == ["a2"]
     assert turn.again == [one]
     assert one.crashes == 1
