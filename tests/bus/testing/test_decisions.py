@@ -8,7 +8,19 @@ import pytest
 
 from bus import Bus, Command, CommandFailed, Decider, Event, Limits, State
 from bus.testing.decisions import Decisions
-from tests.support.bank import ACCOUNT, BANK, Account, Deposit, Deposited, Misbehave, Open, Opened, Spoiled, Touch
+from tests.support.bank import (
+    ACCOUNT,
+    BANK,
+    Account,
+    AccountCommand,
+    Deposit,
+    Deposited,
+    Misbehave,
+    Open,
+    Opened,
+    Spoiled,
+    Touch,
+)
 
 
 class Add(Command):
@@ -20,7 +32,7 @@ class Added(Event, tag="added"):
 
 
 class Cart(State):
-    items: list[str] = []
+    items: list[str]
     total: float = 0.0
 
 
@@ -176,7 +188,7 @@ async def test_what_fails_in_the_bus_fails_here_with_the_same_error(command: Com
         Misbehave("a", "empty generator"),
     ],
 )
-async def test_what_the_bus_records_is_recorded_here(command: Command) -> None:
+async def test_what_the_bus_records_is_recorded_here(command: AccountCommand) -> None:
     async with Bus(BANK) as bus:
         await bus.send(Open("a"))
         (outcome,) = await bus.send_many([command])

@@ -1,5 +1,6 @@
 """Differences are the smallest parts in which two values differ, each told with its place."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ class Leg(Message):
 class Trip(Message):
     name: str
     legs: tuple[Leg, ...] = ()
-    notes: dict[str, Any] = {}
+    notes: Mapping[str, Any] = {}
 
 
 class Tour(Trip):
