@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bus import Bus, Command, CommandFailed, Decider, Event, Limits, State
+from bus import Bus, Command, CommandFailed, Decider, Event, Limits, Rejected, State
 from bus.testing.decisions import Decisions
 from tests.support.bank import (
     ACCOUNT,
@@ -36,6 +36,9 @@ class Cart(State):
     total: float = 0.0
 
 
+class SoldOut(Rejected): ...
+
+
 COUNTER = itertools.count()
 
 
@@ -45,6 +48,10 @@ def decide(command: Add, cart: Cart) -> Sequence[Added]:
 
 def decide_by_chance(command: Add, cart: Cart) -> Sequence[Added]:
     return [Added(f"{command.item}{next(COUNTER)}")]
+
+
+def refuse_by_chance(command: Add, cart: Cart) -> Sequence[Added]:
+    raise SoldOut("try again", left=next(COUNTER))
 
 
 def decide_in_place(command: Add, cart: Cart) -> Sequence[Added]:
@@ -104,6 +111,7 @@ def test_what_is_pure_passes(made: Decisions[Cart, Added]) -> None:
     ("made", "message"),
     [
         (decisions(decide_by_chance), "Add: decide is not pure; for the same command and state its second answer"),
+        (decisions(refuse_by_chance), "Add: decide is not pure; for the same command and state its second answer"),
         (decisions(decide_in_place), "Add: decide, evolve or fold changed the state that it was given"),
         (decisions(evolve=evolve_in_place), "Add: decide, evolve or fold changed the state that it was given"),
         (decisions(evolve=evolve_by_chance), "Add: evolve is not pure; called again, it made another state"),

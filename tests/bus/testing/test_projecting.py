@@ -86,5 +86,6 @@ def test_what_stops_the_projection_in_the_bus_stops_it_here(projection: Projecti
     with pytest.raises(ProjectionStopped, match="stopped at position 7") as stopped:
         projected(projection, PAID, {}, Limits(event_keys_max=3))
     assert reason in stopped.value.reason
+    assert "nothing after position 6 is in its views" in str(stopped.value)
     assert (stopped.value.position, stopped.value.projection) == (7, projection.name)
     assert stopped.value.__cause__ is not None
