@@ -60,10 +60,12 @@ class Decisions(Generic[S, E]):
         state = recovered(decider, decider.initial, read, f"{decider.category}-?")
         if isinstance(state, CommandFailed):
             raise state
+        _check_unchanged(before, decider.initial, "evolve or fold")
         evolved = decider.initial
         for event in read:
-            evolved = decider.evolve(evolved, event)
-        _check_unchanged(before, decider.initial, "evolve or fold")
+            before, last = copy.deepcopy(evolved), evolved
+            evolved = decider.evolve(last, event)
+            _check_unchanged(before, last, "evolve")
         by = "fold" if decider.fold is not None else "evolve, called again,"
         _check_same(evolved, state, f"{by} makes another state of the same events than evolve does:")
         return read, state
