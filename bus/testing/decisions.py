@@ -117,11 +117,15 @@ class Decisions(Generic[S, E]):
         turn = Turn(clock.monotonic())
         deciding.decide(turn, [actor])
         # What records something is staged; what records nothing rests on a committed state, and is settled at once.
-        (outcome,) = settled or [staged.outcome for staged in turn.staged]
+        outcome: BusError | None
+        events: Any = ()
+        after: Any = state
+        if settled:
+            (outcome,) = settled
+        else:
+            ((_, outcome, events, _, after, _),) = turn.staged
         if outcome is not None and not isinstance(outcome, Rejected):
             raise outcome
-        after: Any = turn.states[0][1] if turn.states else state
-        events: Any = turn.staged[0].events if turn.staged else ()
         return Decision(actor.stream, events, after, outcome)
 
 
