@@ -1,12 +1,12 @@
 # Every target sets itself up: nothing is assumed but Python 3.11 or later, git and make.
-# PYTHON= names another interpreter for the environment; ARGS= is passed on to the target's program.
+# PYTHON= names another interpreter for the environment; ARGS= is passed on to the target's program, SEED= to simulate.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard bus adapters domain readmodels bench)
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench simulate clean
 
 help:
 	@echo "make demo    play a week of real flights through the bus"
@@ -14,6 +14,7 @@ help:
 	@echo "make check   format, lint, types, import contracts, tidiness"
 	@echo "make format  put the code into the format that check asks for"
 	@echo "make bench   run all benchmarks, one JSON line a case"
+	@echo "make simulate SEED=n    replay the simulated history of that seed"
 	@echo "make clean   remove the environment and everything generated"
 
 demo: $(VENV)/.demo
@@ -36,6 +37,10 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+SEED ?= 0
+simulate: $(VENV)/.demo
+	$(BIN)/doubledecker simulate --seed $(SEED) $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage build dist

@@ -26,6 +26,10 @@ at once. What it has to say itself goes to standard error.
 COMMANDS: Final = {
     "demo": ("adapters.demo:demo", "Play flight records through the bus and show what the read models make of them."),
     "worker": ("adapters.cli.worker:worker", _WORKER),
+    "simulate": (
+        "adapters.cli.simulate:simulate",
+        "Run an application through seeded histories in which everything goes wrong, and check every promise.",
+    ),
     "export": ("adapters.cli.export:export", "Write recorded events as NDJSON to standard output."),
 }
 """Where each command is, and what it does; nothing is imported for `--help`."""

@@ -1,6 +1,6 @@
 """The test kit: given/when/then for what users write, virtual time for what they run, and simulated histories.
 
-`given(FLIGHT, FlightScheduled(...)).when(DepartFlight(...)).then(FlightDeparted(...))`, and `simulate(TRAFFIC, seed=1)`;
+`given(FLIGHT, FlightScheduled(...)).when(DepartFlight(...)).then(FlightDeparted(...))`, `simulate(TRAFFIC, seed=1)`:
 see `docs/testing.md`. Nothing here needs pytest, whose plugin is `adapters/pytest_plugin.py`.
 """
 

@@ -21,6 +21,8 @@ from bus.testing.simulation.world import EPOCH, LATEST_S, World
 
 SETTLE_S = 10_000.0
 """Virtual seconds for everything to come to rest once nothing goes wrong any more."""
+LIFE_S = 100_000.0
+"""Virtual seconds after which whoever still waits waits for ever; only timers that come again and again go by."""
 LIVES_MAX = 30
 """Lives of one history; in the later half nothing goes wrong any more."""
 LATE_S = 2 * LATEST_S
@@ -65,7 +67,11 @@ class Simulation:
         world = self.world
         crash_at = world.chance.randrange(1, world.chance.choice(CRASHES_WITHIN)) if self._crashes else None
 
+        latest = loop.time() + LIFE_S
+
         def is_over() -> bool:
+            if loop.time() > latest:
+                world.fail(f"somebody waits for ever: in {LIFE_S:,.0f} s nothing has come of it")
             return world.violation is not None or loop.steps == crash_at
 
         finished: bool | None = None

@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -13,6 +13,9 @@ from bus.core.messages import REMOVED, Command, Event, Recorded, State, View
 from bus.core.names import category_of
 from bus.core.projection import Projection
 from bus.core.stored import StoredEvent
+
+S = TypeVar("S", bound=State)
+V = TypeVar("V", bound=View)
 
 
 class Violated(Exception):
@@ -45,7 +48,9 @@ class Model:
         self._versions: dict[str, list[Version]] = {}
         self.events: list[Recorded[Any]] = []
         self.by_command: dict[str, list[Recorded[Any]]] = {}
-        self.views = {one.name: ViewModel(one, self.events) for one in application.projections}
+        self.committed = {one.name: ViewModel(one, self.events) for one in application.projections}
+        """What the views must be that were committed last."""
+        self._views = {one.name: ViewModel(one, self.events) for one in application.projections}
 
     @property
     def head(self) -> int:
@@ -96,7 +101,7 @@ class Model:
         end = bisect_right(versions, last, key=lambda version: version.position)
         return versions[start:end]
 
-    def states(self, decider: Decider[Any, Any, Any]) -> dict[str, State]:
+    def states(self, decider: Decider[Any, S, Any]) -> dict[str, S]:
         """The state of each aggregate of a category, by its id."""
         prefix = f"{decider.category}-"
         return {
@@ -104,6 +109,12 @@ class Model:
             for stream, versions in self._versions.items()
             if stream.startswith(prefix) and versions[-1].number
         }
+
+    def views(self, projection: Projection[V, Any]) -> dict[str, V]:
+        """The views that all events make, by key."""
+        model = self._views[projection.name]
+        model.advance(self.head)
+        return model.views()
 
     def decide(self, command: Command, state: Any) -> Decision:
         """What the command's decider says on that state."""
@@ -139,7 +150,7 @@ class ViewModel:
         self.position = position
         return touched
 
-    def views(self) -> dict[str, View]:
+    def views(self) -> dict[str, Any]:
         """The views by key."""
         return {key: self._decode(row) for key, row in self.rows.items()}
 

@@ -179,7 +179,7 @@ class World:
         """At the end all views are what all events make; raises `Violated`."""
         checkpoints = self.checkpoints()
         for table in self._tables:
-            model = self.model.views[table.projection]
+            model = self.model.committed[table.projection]
             model.advance(self.model.head)
             if checkpoints[table.projection].position != self.model.head:
                 raise Violated(f"the views of {table.projection!r} end at {checkpoints[table.projection]}")
@@ -201,7 +201,7 @@ class World:
                 )
 
     def _check_views(self, table: ViewTable, changes: ViewChanges) -> None:
-        model = self.model.views[table.projection]
+        model = self.model.committed[table.projection]
         if changes.checkpoint.position > self.model.head:
             raise Violated(f"the views of {table.projection!r} are ahead of the store: {changes.checkpoint}")
         keys = model.advance(changes.checkpoint.position)
