@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Generator
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import anyio
 
@@ -54,6 +54,27 @@ class EventReply:
             # A cancelled waiter is gone: nobody may try to answer it.
             self._done = True
         return self._result
+
+
+class Answered:
+    """What is in the place of a reply that was answered: whoever answers must not keep the answer alive."""
+
+    __slots__ = ()
+
+    def done(self) -> bool:
+        return True
+
+    def set_result(self, result: Any, /) -> None:
+        raise AssertionError("a reply is answered once")
+
+    def cancel(self) -> object:
+        return None
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        raise AssertionError("nobody waits for what was answered")
+
+
+ANSWERED: Final = Answered()
 
 
 def loop_finder() -> Callable[[], object]:

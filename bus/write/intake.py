@@ -14,7 +14,7 @@ from bus.core.limits import Limits
 from bus.core.messages import Command
 from bus.core.names import id_fault
 from bus.ports import Clock, Ids, Telemetry
-from bus.runtime.reply import Reply
+from bus.runtime.reply import ANSWERED, Reply
 from bus.write.answers import failed_before, in_words, no_time, overloaded, reused, unknown_command
 from bus.write.deadlines import Deadlines
 from bus.write.directory import Actor, Directory
@@ -157,7 +157,11 @@ class Intake:
         return True
 
     def settle(self, envelope: Envelope, outcome: Outcome) -> None:
-        """Answers a command and everybody who joined it."""
+        """Answers a command and everybody who joined it, and lets go of the replies.
+
+        An error's traceback leads to the frames that decided, these to the envelope, and the reply to the error again.
+        No collector of garbage sees that circle, since envelopes are none of its objects.
+        """
         assert envelope.is_open, "a command is settled once"
         envelope.is_open = False
         if not envelope.given:
@@ -169,6 +173,8 @@ class Intake:
             envelope.answer(outcome)
             if envelope.twins is not None:
                 self.in_flight -= len(envelope.twins)
+                envelope.twins = None
+        envelope.reply = ANSWERED
         self.in_flight -= 1
         if self._idle_waiters and not self.in_flight:
             waiters, self._idle_waiters = self._idle_waiters, []
