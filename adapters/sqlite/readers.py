@@ -13,6 +13,9 @@ from adapters.sqlite.errors import unavailable
 from adapters.sqlite.thread import finished
 from bus.core.errors import StoreUnavailable
 
+_NO_UTF8 = "Could not decode to UTF-8"
+"""How the driver's error begins for such a text."""
+
 _SETTINGS = "PRAGMA query_only = ON; PRAGMA cache_size = -16384"
 
 
@@ -113,5 +116,19 @@ class _Reader(aiosqlite.Connection):
 
 
 async def rows(connection: aiosqlite.Connection, query: str, parameters: Iterable[Any] = ()) -> list[Any]:
-    """All rows of a query, in one hop."""
+    """All rows of a query, in one hop.
+
+    A text that is no UTF-8, in a damaged file, keeps nobody from the others: it is read with marks in the place of the
+    bytes that are none.
+    """
+    try:
+        return list(await connection.execute_fetchall(query, parameters))
+    except sqlite3.OperationalError as error:
+        if not str(error).startswith(_NO_UTF8):
+            raise
+    connection.text_factory = _leniently
     return list(await connection.execute_fetchall(query, parameters))
+
+
+def _leniently(text: bytes) -> str:
+    return text.decode(errors="replace")

@@ -8,14 +8,14 @@ import msgspec
 
 from bus.core.application import Application
 from bus.core.decider import Decider
-from bus.core.errors import BusClosed, NotRecorded
+from bus.core.errors import BusClosed, NotRecorded, in_words
 from bus.core.fingerprint import fingerprint
 from bus.core.limits import Limits
 from bus.core.messages import Command
 from bus.core.names import id_fault
 from bus.ports import Clock, Ids, Telemetry
 from bus.runtime.reply import ANSWERED, Reply
-from bus.write.answers import failed_before, in_words, no_time, overloaded, reused, unknown_command
+from bus.write.answers import failed_before, no_time, overloaded, reused, unknown_command
 from bus.write.deadlines import Deadlines
 from bus.write.directory import Actor, Directory
 from bus.write.envelope import Envelope, Outcome, Twin

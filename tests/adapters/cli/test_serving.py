@@ -15,7 +15,7 @@ from adapters.cli.pipes import Input, Output, read_some
 from adapters.cli.serving import Serving
 from bus import Bus, Limits
 from tests.support.bank import BANK
-from tests.support.leaks import threads_left
+from tests.support.leaks import own_threads, threads_left
 from tests.support.stores import FakeEventStore, Gate
 
 LIMITS = Limits(send_many_commands_max=10, batch_bytes_max=4_096)
@@ -36,6 +36,7 @@ class Client:
         self.store = store
         self.reading = anyio.CancelScope()
         self.error: OSError | None = None
+        self._threads = own_threads()
         self._open = {self.source, self.lines_end, self._answers}
         self.bus: Bus
 
@@ -67,7 +68,7 @@ class Client:
     def close(self) -> None:
         """Closes what the test left open, the source once nobody reads it any more."""
         self._close(self.lines_end)
-        assert not threads_left(frozenset())
+        assert not threads_left(self._threads)
         self._close(self._answers)
         self._close(self.source)
 
