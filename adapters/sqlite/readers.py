@@ -53,7 +53,7 @@ class Readers:
                     self._discard(connection)
                     raise
             except sqlite3.Error as error:
-                raise unavailable(error, self._url) from error
+                raise unavailable(error, self._url) from _let_go(error)
             if connection in self._open:
                 self._idle.append(connection)
 
@@ -126,8 +126,14 @@ async def rows(connection: aiosqlite.Connection, query: str, parameters: Iterabl
     except sqlite3.OperationalError as error:
         if not str(error).startswith(_NO_UTF8):
             raise
+        _let_go(error)
     connection.text_factory = _leniently
     return list(await connection.execute_fetchall(query, parameters))
+
+
+def _let_go(error: sqlite3.Error) -> sqlite3.Error:
+    """The error without the driver's frames: they hold the cursor, and an open cursor a connection that is closed."""
+    return error.with_traceback(None)
 
 
 def _leniently(text: bytes) -> str:
