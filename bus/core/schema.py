@@ -47,7 +47,8 @@ class Schema:
         try:
             return codec.decode(stored.payload)
         except DECODE_ERRORS as error:
-            raise _unreadable(stored, f"its payload does not decode: {in_words(error)}") from error
+            why = str(error) if isinstance(error, msgspec.MsgspecError) else in_words(error)
+            raise _unreadable(stored, f"its payload does not decode: {why}") from error
 
     def recorded(self, stored: StoredEvent) -> Recorded[Event]:
         """The event with its place; raises `Unreadable`."""

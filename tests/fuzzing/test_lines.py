@@ -1,4 +1,4 @@
-"""Whatever lines a worker is sent: each gets one answer, in order, by its number, and what is refused records nothing."""
+"""Whatever lines a worker is sent: each gets one answer, in their order, and what is refused records nothing."""
 
 import json
 import logging
