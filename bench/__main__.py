@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import commands, demo, projections, residents, soak
+from bench import commands, demo, inputs, projections, residents, soak
 from bench.measure import Line, Settings, note
 
 CASES: dict[str, Callable[[Settings], Iterator[Line]]] = {
@@ -18,6 +18,7 @@ CASES: dict[str, Callable[[Settings], Iterator[Line]]] = {
     "resident.memory": residents.weight,
     "demo": demo.flights,
     "projection.sqlite": projections.sqlite,
+    "input.worst": inputs.worst,
 }
 
 SOAK: dict[str, Callable[[Settings], Iterator[Line]]] = {"soak": soak.soak}
