@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard bus adapters domain readmodels bench)
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench fuzz soak clean
 
 help:
 	@echo "make demo    play a week of real flights through the bus"
@@ -14,6 +14,8 @@ help:
 	@echo "make check   format, lint, types, import contracts, tidiness"
 	@echo "make format  put the code into the format that check asks for"
 	@echo "make bench   run all benchmarks, one JSON line a case"
+	@echo "make fuzz    feed everything that reads bytes with ever new inputs, for SECONDS=60"
+	@echo "make soak    mixed load for SECONDS=600, and whether anything grows or is left behind"
 	@echo "make clean   remove the environment and everything generated"
 
 demo: $(VENV)/.demo
@@ -36,6 +38,12 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzzing --seconds $(or $(SECONDS),60) $(ARGS)
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m bench --case soak --seconds $(or $(SECONDS),600) $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage build dist

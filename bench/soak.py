@@ -171,8 +171,7 @@ def judged(found: Found, users: int) -> Iterator[Line]:
         # No more than told: the soak's own notes are among them.
         blocks_per_s=blocks.slope,
     )
-    faults = [*left_behind(found.rounds), *found.faults]
-    faults += [f"{count} times {code}" for code, count in found.outcomes.items() if not code.startswith(EXPECTED)]
+    faults = faults_of(found)
     yield Line(
         case="soak left behind",
         clients=users,
@@ -197,6 +196,12 @@ def judged(found: Found, users: int) -> Iterator[Line]:
             "faults": "; ".join(faults),
         },
     )
+
+
+def faults_of(found: Found) -> list[str]:
+    """All that must not be, in words."""
+    odd = [f"{count} times {code}" for code, count in found.outcomes.items() if not code.startswith(EXPECTED)]
+    return [*left_behind(found.rounds), *found.faults, *odd]
 
 
 def left_behind(rounds: Sequence[Sample]) -> list[str]:
