@@ -15,7 +15,5 @@ settings.register_profile(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-settings.register_profile(
-    "long", settings.get_profile("steady"), derandomize=False, max_examples=2_000, print_blob=True
-)
+settings.register_profile("chance", settings.get_profile("steady"), derandomize=False, print_blob=True)
 settings.load_profile("steady")
