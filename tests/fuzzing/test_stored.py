@@ -71,46 +71,75 @@ MOMENTS: Final = st.datetimes(timezones=st.just(UTC)) | st.sampled_from(
 )
 
 
+def tag(event: Event) -> str:
+    return str(type(event).__struct_config__.tag)
+
+
+def of(event: Event) -> str:
+    """An application that records events of this type."""
+    return next(name for name, schema in EVENTS.items() if type(event) in schema.by_type)
+
+
+NAMED: Final = st.sampled_from(ALL).flatmap(
+    lambda event: st.tuples(
+        st.just(of(event)),
+        st.sampled_from([tag(event)] * 9 + [tag(one) for one in ALL]) | TEXTS,
+        documents([told(event)], ["$type", "type"]) | PAYLOADS,
+    )
+)
+"""An application, the stored name of one of its events, most of the time, and its payload, nearly."""
+
+
 def test_every_event_of_the_applications_is_among_the_examples() -> None:
     declared = {event for schema in EVENTS.values() for event in schema.by_type}
     assert {type(event) for event in ALL} == declared
 
 
 @given(
-    st.sampled_from(sorted(EVENTS)),
-    st.sampled_from([str(type(event).__struct_config__.tag) for event in ALL]) | TEXTS,
-    PAYLOADS,
+    NAMED,
+    st.sampled_from(sorted(EVENTS)) | st.none(),
     MOMENTS,
     st.tuples(TEXTS, TEXTS, TEXTS | st.none(), TEXTS | st.none(), TEXTS | st.none()),
     st.binary(max_size=20),
 )
 @settings(max_examples=1_500)
+@example(
+    ("flights", tag(ALL[0]), msgspec.json.encode(ALL[0]).replace(b'"UA"', b'"\xff"')),
+    *(None, NOON, ("flight-x", "c", None, None, None), b""),
+)
 def test_a_stored_event_is_read_or_told_as_unreadable(
-    application: str,
-    name: str,
-    payload: bytes,
+    named: tuple[str, str, bytes],
+    application: str | None,
     recorded_at: datetime,
     texts: tuple[str, str, str | None, str | None, str | None],
     fingerprint: bytes,
 ) -> None:
+    own, name, payload = named
+    schema = EVENTS[application or own]
     stream, command_id, correlation_id, causation_id, traceparent = texts
     stored = StoredEvent(
         *(1, stream, 1, name, payload, recorded_at, command_id, fingerprint, correlation_id, causation_id, traceparent)
     )
     try:
-        recorded = EVENTS[application].recorded(stored)
+        recorded = schema.recorded(stored)
     except Unreadable as error:
         assert (error.position, error.name) == (1, name)
         assert "The event is kept as it is" in str(error)
     else:
         assert isinstance(recorded, Recorded)
-        assert isinstance(recorded.event, EVENTS[application].by_name[name].type)
+        assert isinstance(recorded.event, schema.by_name[name].type)
         # What can be read can be written again, and then reads as the same.
-        codec = EVENTS[application].by_name[name]
+        codec = schema.by_name[name]
         assert codec.decode(codec.encode(recorded.event)) == recorded.event
 
 
 # ---------------------------------------------------------------- in files
+
+VIEW: Final[Mapping[str, Any]] = {
+    **{"flight_id": ID, "carrier": "UA", "number": 1545, "origin": "EWR", "destination": "IAH", "aircraft": None},
+    **{"status": "scheduled", "departs_at": "2013-01-01T10:15:00Z", "arrives_at": "2013-01-01T14:19:00Z"},
+}
+"""A departure as it is kept."""
 
 
 @pytest.fixture(scope="module")
@@ -271,9 +300,9 @@ def test_an_export_writes_json_or_says_where_there_is_none(
     assert code == 0 or b"the event at position 9" in captured.err
 
 
-@given(values() | documents([{"flight_id": "x", "carrier": "UA", "number": 1, "departs_at": "2013-01-01T10:15:00Z"}]))
+@given(values() | documents([VIEW]))
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@example(b'"\xff"')
+@example(json.dumps({**VIEW, "carrier": "U"}).encode().replace(b'"U"', b'"\xff"'))
 @example(b"[" * 100_000)
 def test_a_damaged_view_is_told_and_stops_its_projection_when_it_is_needed(
     files: Callable[[], Path], payload: bytes
