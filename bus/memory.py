@@ -82,26 +82,27 @@ class MemoryEventStore(_Opened):
         broken: set[str] = set()
         place = position_before
         for index, entry in enumerate(batch):
-            places = streams.get(entry.stream)
+            stream, command_id, events = entry.stream, entry.command_id, entry.events
+            places = streams.get(stream)
             version = len(places) if places is not None else 0
             if (fault := entry_fault(entry)) is not None:
                 refusal: Refusal = Unstorable(fault)
-            elif entry.command_id in commands:
-                refusal = self._already_recorded(entry.command_id)
-            elif version != entry.expected_version or (broken and entry.stream in broken):
+            elif command_id in commands:
+                refusal = self._already_recorded(command_id)
+            elif version != entry.expected_version or (broken and stream in broken):
                 refusal = Stale(version)
             else:
-                if entry.events:
+                if events:
                     if places is None:
-                        places = streams[entry.stream] = []
-                    commands[entry.command_id] = place
-                    for _ in entry.events:
+                        places = streams[stream] = []
+                    commands[command_id] = place
+                    for _ in events:
                         places.append(place)
                         log.append(entry)
                         place += 1
                 continue
             refused[index] = refusal
-            broken.add(entry.stream)
+            broken.add(stream)
         return Appended(position_before, refused)
 
     async def head(self) -> int:

@@ -50,17 +50,22 @@ class Progress:
     def check(self, position: int) -> None:
         """Raises `ProjectionStopped` where `position` will never be committed."""
         if self.stopped is not None and self.position < position:
-            raise ProjectionStopped(
-                f"projection {self.name!r} stopped at position {self.stopped_at}: {self.stopped}. What was sent is "
-                f"recorded, but nothing after position {self.position} is in its views; mend the cause and restart",
-                projection=self.name,
-                position=position,
-                reason=self.stopped,
-            )
+            raise self.halted(position)
 
     async def wait(self, position: int, deadline: float = math.inf) -> None:
         """Returns when `position` is committed; raises `ProjectionStopped` or `ProjectionTimeout`."""
         await wait_for_all([self], position, deadline)
+
+    def halted(self, position: int) -> ProjectionStopped:
+        """The error for who waits for `position` of a projection that stopped before it."""
+        assert self.stopped is not None, "only a projection that stopped has a reason"
+        return ProjectionStopped(
+            f"projection {self.name!r} stopped at position {self.stopped_at}: {self.stopped}. What was sent is "
+            f"recorded, but nothing after position {self.position} is in its views; mend the cause and restart",
+            projection=self.name,
+            position=position,
+            reason=self.stopped,
+        )
 
     def late(self, position: int) -> ProjectionTimeout:
         """The error for who waited for `position` in vain."""
@@ -82,7 +87,7 @@ class Progress:
     def _wake(self, replies: Sequence[Reply]) -> None:
         for reply in replies:
             del self._waiters[reply]
-            if not reply.done():
+            if not reply.is_done:
                 reply.set_result(None)
 
     def listen(self, listener: ChangeListener) -> None:

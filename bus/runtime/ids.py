@@ -20,6 +20,8 @@ class Uuid7Ids:
         self._nanoseconds = nanoseconds
         self._sequences = [f"{sequence:03x}" for sequence in range(_SEQUENCE_MAX + 1)]
         self._millisecond = -1
+        self._until = 0
+        """In nanoseconds, the end of that millisecond."""
         self._sequence = 0
         self._head = ""
         self._tail = ""
@@ -27,13 +29,12 @@ class Uuid7Ids:
         _ALL.add(self)
 
     def new(self) -> str:
-        millisecond = self._nanoseconds() // 1_000_000
-        if millisecond > self._millisecond:
-            self._start(millisecond)
-        elif self._sequence == _SEQUENCE_MAX:
-            self._start(self._millisecond + 1)
-        else:
-            self._sequence += 1
+        now = self._nanoseconds()
+        if now < self._until:
+            sequence = self._sequence = self._sequence + 1
+            if sequence <= _SEQUENCE_MAX:
+                return f"{self._head}{self._sequences[sequence]}{self._tail}"
+        self._start(max(now // 1_000_000, self._millisecond + 1))
         return f"{self._head}{self._sequences[self._sequence]}{self._tail}"
 
     def reseed(self) -> None:
@@ -43,6 +44,7 @@ class Uuid7Ids:
 
     def _start(self, millisecond: int) -> None:
         self._millisecond = millisecond
+        self._until = (millisecond + 1) * 1_000_000
         self._sequence = self._random(11)
         bits = self._random(62)
         time_text = f"{millisecond & 0xFFFFFFFFFFFF:012x}"

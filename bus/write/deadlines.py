@@ -67,7 +67,7 @@ class Deadlines:
 
     def _check(self, envelope: Envelope, now: float, error: Callable[[Envelope, bool], Outcome]) -> float:
         everybody: list[Envelope | Twin] = [envelope, *(envelope.twins or ())]
-        waiting = [one for one in everybody if not one.reply.done()]
+        waiting = [one for one in everybody if not one.reply.is_done]
         in_time = [one.deadline for one in waiting if one.deadline > now]
         for one in waiting:
             if one.deadline <= now:

@@ -3,31 +3,25 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-import msgspec
-
 from bus.core.application import Application
 from bus.core.decider import Decider
 from bus.core.errors import BusError, Rejected
 from bus.core.limits import Limits
 from bus.core.messages import Event, State
-from bus.core.schema import EventCodec
 from bus.core.stored import Append, NewEvent
 from bus.write.answers import conflict, failed
 from bus.write.directory import Actor
 from bus.write.envelope import Envelope
 
+Staged = tuple[Envelope, BusError | None, tuple[Event, ...], int, State | None, int]
+"""One command's decision, which stands once everything staged before it for the same actor is durable.
 
-class Staged(msgspec.Struct, gc=False, eq=False):
-    """One command's decision, which stands once everything staged before it for the same actor is durable."""
+Its outcome, None where it succeeds; its events; the version after them; the actor's state then, None to drop it; and
+the index of its entry in the batch, -1 where it has none and only waits for those before it. A plain tuple, since one
+is made and taken apart for every command.
+"""
 
-    envelope: Envelope
-    outcome: BusError | None
-    """None where it succeeds."""
-    events: tuple[Event, ...]
-    version: int
-    """Of the stream, after the events."""
-    entry: int
-    """Index of its entry in the batch; -1 where it has none and only waits for those before it."""
+_Codec = tuple[str, Callable[[Any], bytes], Callable[[bytes], Event]]
 
 
 class Turn:
@@ -38,8 +32,6 @@ class Turn:
         self.entries: list[Append] = []
         self.staged: list[Staged] = []
         """In the order decided; per actor that is the order sent."""
-        self.states: list[tuple[Actor, State | None, int]] = []
-        """State and version of each actor once all is committed; None drops the state."""
         self.taken: list[list[Envelope]] = []
         """The mail that was looked at; what of it is still open at the end is in `again`, or the turn crashed."""
         self.cold: list[Actor] = []
@@ -62,8 +54,11 @@ class Deciding:
         limits: Limits,
     ) -> None:
         by_type = application.schema.by_type
-        self._codecs: Mapping[Decider[Any, Any, Any], Mapping[type[Event], EventCodec]] = {
-            decider: {event: by_type[event] for event in decider.events} for decider in application.deciders
+        self._codecs: Mapping[Decider[Any, Any, Any], Mapping[type[Event], _Codec]] = {
+            decider: {
+                event: (by_type[event].name, by_type[event].encode, by_type[event].decode) for event in decider.events
+            }
+            for decider in application.deciders
         }
         self._confirm = confirm
         self._settle = settle
@@ -109,60 +104,54 @@ class Deciding:
         decider, stream, state, version = actor.decider, actor.stream, actor.state, actor.version
         decide, evolve, codecs, bytes_max = decider.decide, decider.evolve, self._codecs[decider], self._bytes_max
         entries, staged = turn.entries, turn.staged
-        for index, envelope in enumerate(mail):
-            if envelope.reply.done() and not envelope.wanted():
+        for envelope in mail:
+            if envelope.reply.is_done and not envelope.wanted():
                 self._drop(envelope)
                 continue
             expected = envelope.expected_version
             if expected is not None and expected != version:
-                self._conclude(turn, envelope, conflict(stream, expected, version), version)
+                self._conclude(turn, envelope, conflict(stream, expected, version), version, state)
                 continue
+            command = envelope.command
             events: tuple[Event, ...] = ()
             new: tuple[NewEvent, ...] = ()
             try:
-                decided = decide(envelope.command, state)
+                decided = decide(command, state)
                 if not decided:
                     _check_nothing(decided)
-                    self._conclude(turn, envelope, None, version)
+                    self._conclude(turn, envelope, None, version, state)
                     continue
                 after: Any = state
                 for event in decided:
-                    codec = codecs.get(event.__class__) or _undeclared(event)
-                    payload = codec.encode(event)
-                    read = codec.decode(payload)
+                    name, encode, decode = codecs.get(event.__class__) or _undeclared(event)
+                    payload = encode(event)
+                    read = decode(payload)
                     before, after = after, evolve(after, read)
                     # One event is the rule, for which this is cheaper than lists made into tuples.
-                    events += (read,)
-                    new += (NewEvent(codec.name, payload),)
-                    if (
-                        read != event
-                        or after.__class__ is not before.__class__
-                        or len(payload) > bytes_max
-                        or len(new) > 1
-                    ):
+                    one = NewEvent(name, payload)
+                    events, new = ((*events, read), (*new, one)) if new else ((read,), (one,))
+                    size = len(payload)
+                    if read != event or after.__class__ is not before.__class__ or size > bytes_max or len(new) > 1:
                         self._check(event, read, after, new)
-                    turn.payload_bytes += len(payload)
+                    turn.payload_bytes += size
             except Rejected as rejection:
-                self._conclude(turn, envelope, rejection, version)
+                self._conclude(turn, envelope, rejection, version, state)
                 continue
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
                 self._fail(turn, envelope, error, version)
-                return mail[index + 1 :] + (rest or [])
-            told = envelope.fingerprint or envelope.command
-            entry = Append(
-                stream, version, new, envelope.command_id, told, envelope.correlation_id, None, envelope.traceparent
-            )
+                return mail[mail.index(envelope) + 1 :] + (rest or [])
             state = after
+            staged.append((envelope, None, events, version + len(new), after, len(entries)))
+            told, trace = envelope.fingerprint or command, envelope.traceparent
+            entries.append(
+                Append(stream, version, new, envelope.command_id, told, envelope.correlation_id, None, trace)
+            )
             version += len(new)
-            staged.append(Staged(envelope, None, events, version, len(entries)))
-            entries.append(entry)
             if turn.payload_bytes >= self._batch_bytes_max:
-                rest = mail[index + 1 :] + (rest or [])
+                rest = mail[mail.index(envelope) + 1 :] + (rest or [])
                 break
-        if version != actor.version:
-            turn.states.append((actor, state, version))
         return rest
 
     def _check(self, event: Event, read: Event, after: object, new: tuple[NewEvent, ...]) -> None:
@@ -182,23 +171,27 @@ class Deciding:
     def _fail(self, turn: Turn, envelope: Envelope, error: BaseException, version: int) -> None:
         """Stages what a bug answers, and drops the state. In a plain call not even a cancellation is the bus's own."""
         actor = envelope.actor
-        self._conclude(turn, envelope, failed(envelope.command, actor.stream, error), version)
         actor.crashes += 1
-        turn.states.append((actor, None, 0))
+        if not self._conclude(turn, envelope, failed(envelope.command, actor.stream, error), version, None):
+            actor.state = None
 
-    def _conclude(self, turn: Turn, envelope: Envelope, outcome: BusError | None, version: int) -> None:
-        """Stages a decision that records nothing.
+    def _conclude(
+        self, turn: Turn, envelope: Envelope, outcome: BusError | None, version: int, state: State | None
+    ) -> bool:
+        """Stages a decision that records nothing; False where it need not be and is answered already.
 
         It must go through the store where other writers may have made it wrong, and where its id was named by the
         sender, who may have sent it before. Otherwise it waits only for what it was decided upon.
         """
+        actor, entry = envelope.actor, -1
         if self._confirm or envelope.given:
-            turn.staged.append(Staged(envelope, outcome, (), version, len(turn.entries)))
-            turn.entries.append(Append(envelope.actor.stream, version, (), envelope.command_id, envelope.fingerprint))
-        elif version != envelope.actor.version:
-            turn.staged.append(Staged(envelope, outcome, (), version, -1))
-        else:
+            entry = len(turn.entries)
+            turn.entries.append(Append(actor.stream, version, (), envelope.command_id, envelope.fingerprint))
+        elif version == actor.version:
             self._settle(envelope, outcome)
+            return False
+        turn.staged.append((envelope, outcome, (), version, state, entry))
+        return True
 
 
 def _undeclared(event: object) -> NoReturn:

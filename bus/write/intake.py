@@ -1,10 +1,8 @@
 """Intake: turns a command into an envelope in the right mailbox, and keeps count of what is in flight."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import msgspec
 
 from bus.core.application import Application
 from bus.core.decider import Decider
@@ -14,20 +12,15 @@ from bus.core.limits import Limits
 from bus.core.messages import Command
 from bus.core.names import id_fault
 from bus.ports import Clock, Ids, Telemetry
-from bus.runtime.reply import ANSWERED, Reply
+from bus.runtime.reply import Reply
+from bus.runtime.telemetry import NoTelemetry
 from bus.write.answers import failed_before, no_time, overloaded, reused, unknown_command
 from bus.write.deadlines import Deadlines
 from bus.write.directory import Actor, Directory
 from bus.write.envelope import Envelope, Outcome, Twin
 
-
-class Route(msgspec.Struct, frozen=True):
-    """Where the commands of one type go."""
-
-    decider: Decider[Any, Any, Any]
-    identify: Callable[[Any], str]
-    prefix: str
-    """The category with its `-`."""
+_Route = tuple[Callable[[Any], str], str, Decider[Any, Any, Any]]
+"""Where the commands of one type go: `identify`, the category with its `-`, and the decider."""
 
 
 class Intake:
@@ -46,8 +39,8 @@ class Intake:
         telemetry: Telemetry,
         limits: Limits,
     ) -> None:
-        self._routes = {
-            command: Route(decider, decider.identify, f"{decider.category}-")
+        self._routes: Mapping[type[Command], _Route] = {
+            command: (decider.identify, f"{decider.category}-", decider)
             for command, decider in application.decider_of.items()
         }
         self._directory = directory
@@ -57,7 +50,8 @@ class Intake:
         self._new_reply = new_reply
         self._monotonic = clock.monotonic
         self._new_id = ids.new
-        self._context = telemetry.context
+        # The default is not even asked: an empty call for each command is a hundredth of its price.
+        self._context = None if isinstance(telemetry, NoTelemetry) else telemetry.context
         self._limits = limits
         self._send_timeout_s = limits.send_timeout_s
         self._bus_commands_max = limits.bus_commands_max
@@ -84,10 +78,11 @@ class Intake:
         route = self._routes.get(command.__class__)
         if route is None:
             raise unknown_command(command)
+        identify, prefix, decider = route
         aggregate_id = None
         try:
-            aggregate_id = route.identify(command)
-            stream = route.prefix + aggregate_id
+            aggregate_id = identify(command)
+            stream = prefix + aggregate_id
         except Exception as error:
             why = f"finding its aggregate raised {in_words(error)}"
             if aggregate_id is not None:
@@ -99,11 +94,13 @@ class Intake:
             _check(command, stream, timeout, correlation_id)
             if timeout is not None and timeout <= 0 and not self._is_given(command_id):
                 raise no_time(stream, timeout)
-        actor = self._actors.get(stream) or self._new_actor(route, command, aggregate_id, stream)
+        actor = self._actors.get(stream) or self._new_actor(decider, command, aggregate_id, stream)
         deadline = self._monotonic() + (self._send_timeout_s if timeout is None else timeout)
         reply = self._new_reply()
         the_id = self._new_id() if command_id is None else command_id
-        envelope = Envelope(command, actor, the_id, False, deadline, reply, self._context(), correlation_id)
+        context = self._context
+        trace = None if context is None else context()
+        envelope = Envelope(command, actor, the_id, False, deadline, reply, trace, correlation_id)
         if expected_version is not None:
             envelope.expected_version = expected_version
         if command_id is not None:
@@ -124,11 +121,11 @@ class Intake:
             mail.append(envelope)
         return reply
 
-    def _new_actor(self, route: Route, command: Command, aggregate_id: str, stream: str) -> Actor:
+    def _new_actor(self, decider: Decider[Any, Any, Any], command: Command, aggregate_id: str, stream: str) -> Actor:
         fault = id_fault(aggregate_id)
         if fault is not None:
             raise failed_before(command, None, f"its aggregate's id is {fault}")
-        return self._directory.actor(stream, route.decider)
+        return self._directory.actor(stream, decider)
 
     def _is_given(self, command_id: object) -> bool:
         return isinstance(command_id, str) and command_id in self._given
@@ -157,29 +154,23 @@ class Intake:
         return True
 
     def settle(self, envelope: Envelope, outcome: Outcome) -> None:
-        """Answers a command and everybody who joined it, and lets go of the replies.
-
-        An error's traceback leads to the frames that decided, these to the envelope, and the reply to the error again.
-        No collector of garbage sees that circle, since envelopes are none of its objects.
-        """
+        """Answers a command and everybody who joined it."""
         assert envelope.is_open, "a command is settled once"
         envelope.is_open = False
-        if not envelope.given:
-            reply = envelope.reply
-            if not reply.done():
-                reply.set_result(outcome)
-        else:
+        if envelope.given:
             del self._given[envelope.command_id]
-            envelope.answer(outcome)
-            if envelope.twins is not None:
-                self.in_flight -= len(envelope.twins)
-                envelope.twins = None
-        envelope.reply = ANSWERED
-        self.in_flight -= 1
+        envelope.answer(outcome)
+        commands = 1 if envelope.twins is None else 1 + len(envelope.twins)
+        envelope.let_go()
+        self.settled(commands)
+
+    def settled(self, commands: int) -> None:
+        """Counts commands that are in flight no longer."""
+        self.in_flight -= commands
         if self._idle_waiters and not self.in_flight:
             waiters, self._idle_waiters = self._idle_waiters, []
             for waiter in waiters:
-                if not waiter.done():
+                if not waiter.is_done:
                     waiter.set_result(None)
 
     async def wait_idle(self) -> None:

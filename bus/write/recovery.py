@@ -8,11 +8,13 @@ import msgspec
 from bus.core.decider import Decider
 from bus.core.errors import BusError, CommandFailed, StoreUnavailable, Unreadable, in_words
 from bus.core.limits import Limits
-from bus.core.messages import State
+from bus.core.messages import Event, State
 from bus.core.schema import DECODE_ERRORS, Schema
 from bus.core.stored import History
 from bus.ports import EventStore
 
+E = TypeVar("E", bound=Event)
+S = TypeVar("S", bound=State)
 T = TypeVar("T")
 
 
@@ -75,23 +77,12 @@ class Recovery:
         except DECODE_ERRORS:
             found.fault = await self._unreadable(history)
             return
-        try:
-            state = found.decider.folded(found.state, events)
-            if not isinstance(state, State):
-                raise TypeError(f"evolve returned {state!r}, which is no State")
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:
-            found.fault = CommandFailed(
-                f"{history.stream!r} could not be recovered: evolve raised {in_words(error)} on its recorded events. "
-                "Nothing was recorded; this is a bug in the aggregate's code",
-                command="",
-                stream=history.stream,
-            )
-            found.fault.__cause__ = error
-        else:
-            found.state = state
-            found.version = history.version
+        state = recovered(found.decider, found.state, events, history.stream)
+        if isinstance(state, CommandFailed):
+            found.fault = state
+            return
+        found.state = state
+        found.version = history.version
 
     async def _unreadable(self, history: History) -> BusError:
         """The first fault of a history, which itself does not tell the places of its events."""
@@ -102,3 +93,23 @@ class Recovery:
             except Unreadable as error:
                 return error
         raise AssertionError(f"an event of {history.stream!r} could not be read and now can")
+
+
+def recovered(decider: Decider[Any, S, E], state: S, events: Sequence[E], stream: str) -> S | CommandFailed:
+    """The state after recorded events, or what whatever the aggregate's code raises on them makes of it."""
+    try:
+        state = decider.folded(state, events)
+        if not isinstance(state, State):
+            raise TypeError(f"evolve returned {state!r}, which is no State")
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        failed = CommandFailed(
+            f"{stream!r} could not be recovered: evolve raised {in_words(error)} on its recorded events. "
+            "Nothing was recorded; this is a bug in the aggregate's code",
+            command="",
+            stream=stream,
+        )
+        failed.__cause__ = error
+        return failed
+    return state

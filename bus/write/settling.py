@@ -1,6 +1,6 @@
 """Settling: turns the outcome of a commit into states, receipts and published events."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from bus.core.annotations import tag_of
@@ -23,11 +23,18 @@ class Settling:
     """Steps 6 and 7 of a command's journey."""
 
     def __init__(
-        self, schema: Schema, feed: Feed, *, settle: Callable[[Envelope, Outcome], None], limits: Limits
+        self,
+        schema: Schema,
+        feed: Feed,
+        *,
+        settle: Callable[[Envelope, Outcome], None],
+        settled: Callable[[int], None],
+        limits: Limits,
     ) -> None:
         self._schema = schema
         self._feed = feed
         self._settle = settle
+        self._settled = settled
         self._conflict_attempts_max = limits.conflict_attempts_max
 
     def immediately(self, envelope: Envelope, outcome: BusError | None) -> None:
@@ -40,40 +47,73 @@ class Settling:
         Returns, in the order sent, the commands that must be decided again, by actor: those whose entry was refused
         as stale, and those that were decided on a state which therefore never was.
         """
-        for actor, state, version in turn.states:
-            actor.state = state
-            actor.version = version
-            if state is not None:
-                actor.crashes = 0
         if committed is None:
-            return self._sort(turn.staged, {}, self._feed.head, earlier=None).again
-        appended = committed.appended
+            self._answer(turn.staged, self._feed.head)
+            return {}
+        before, refused = committed.appended.position_before, committed.appended.refused
+        if not refused:
+            position = self._answer(turn.staged, before)
+            self._publish(before, position, turn.staged, committed)
+            return {}
         earlier = committed.recorded_at if committed.attempts > 1 else None
-        sorted_out = self._sort(turn.staged, appended.refused, appended.position_before, earlier=earlier)
+        sorted_out = self._sort(turn.staged, refused, earlier)
+        position = self._answer(sorted_out.accepted, before)
         for actor in sorted_out.broken:
             actor.state = None
-        self._publish(appended.position_before, sorted_out.recorded, committed)
+        self._publish(before, position, sorted_out.accepted, committed)
         return sorted_out.again
 
-    def _sort(
-        self, staged: list[Staged], refused: Mapping[int, Refusal], position: int, *, earlier: datetime | None
-    ) -> "_SortedOut":
-        """Answers each command, or finds that it must be decided again; `position` is that before the first event.
+    def _answer(self, accepted: Sequence[Staged], position: int) -> int:
+        """Answers decisions that stand; `position` is that before their first event. Returns that of their last.
+
+        The actors' states follow: what one answer makes known, the next command is decided on.
+        """
+        unnamed = 0
+        for envelope, refusal, events, version, state, _ in accepted:
+            actor = envelope.actor
+            actor.state = state
+            actor.version = version
+            if events:
+                position += len(events)
+                actor.crashes = 0
+            traceparent = envelope.traceparent
+            outcome = refusal or Receipt(
+                envelope.command_id,
+                actor.stream,
+                version,
+                position,
+                events,
+                False,
+                None if traceparent is None else trace_id_of(traceparent),
+            )
+            if envelope.given:
+                self._settle(envelope, outcome)
+            else:
+                # What `settle` does, without a call for each: nobody else can have joined a command without a name.
+                envelope.is_open = False
+                unnamed += 1
+                reply = envelope.reply
+                if not reply.is_done:
+                    reply.set_result(outcome)
+                if refusal is not None:
+                    envelope.let_go()
+        self._settled(unnamed)
+        return position
+
+    def _sort(self, staged: list[Staged], refused: Mapping[int, Refusal], earlier: datetime | None) -> "_SortedOut":
+        """Finds which decisions stand and which must be made again; answers those that can be neither.
 
         `earlier` is the time that earlier attempts of the batch, if there were any, have recorded with their events.
         """
         out = _SortedOut()
-        recorded, broken, again = out.recorded, out.broken, out.again
+        broken, again = out.broken, out.again
         for one in staged:
-            envelope = one.envelope
-            refusal = refused.get(one.entry) if refused else None
-            if refusal is None and not (broken and envelope.actor in broken):
-                if one.events:
-                    recorded.append((one, position))
-                    position += len(one.events)
-                self._settle(envelope, one.outcome or _receipt(envelope, one.version, position, one.events))
+            envelope, entry = one[0], one[-1]
+            refusal = refused.get(entry)
+            if refusal is None and envelope.actor not in broken:
+                out.accepted.append(one)
             elif refusal is None:
-                assert one.entry < 0, "an entry that follows a refused one of its stream is refused"
+                assert entry < 0, "an entry that follows a refused one of its stream is refused"
                 again.setdefault(envelope.actor, []).append(envelope)
             elif isinstance(refusal, Stale):
                 if envelope.actor not in broken:
@@ -91,12 +131,10 @@ class Settling:
     def failed(self, turn: Turn, failure: Uncertain | StoreUnavailable) -> dict[Actor, list[Envelope]]:
         """Answers a turn whose batch was not, or perhaps not, recorded; returns what must be decided again."""
         again: dict[Actor, list[Envelope]] = {}
-        for actor, state, _ in turn.states:
-            if state is None or isinstance(failure, Uncertain):
-                actor.state = None
-        for staged in turn.staged:
-            envelope = staged.envelope
-            if staged.entry < 0:
+        for envelope, _, events, _, state, entry in turn.staged:
+            if state is None or (events and isinstance(failure, Uncertain)):
+                envelope.actor.state = None
+            if entry < 0:
                 again.setdefault(envelope.actor, []).append(envelope)
             elif isinstance(failure, StoreUnavailable):
                 self._settle(envelope, failure.copy())
@@ -105,7 +143,7 @@ class Settling:
         return again
 
     def _refused(self, staged: Staged, refusal: AlreadyRecorded | Unstorable, earlier: datetime | None) -> Outcome:
-        envelope = staged.envelope
+        envelope, _, staged_events, version, _, _ = staged
         if isinstance(refusal, Unstorable):
             return CommandFailed(
                 f"the store cannot hold what command {envelope.command_id!r} would record for "
@@ -130,31 +168,27 @@ class Settling:
             last.position,
             events,
             # What an earlier attempt of this very batch recorded is the first receipt and no repetition.
-            not (staged.events and last.version == staged.version and last.recorded_at == earlier),
+            not (staged_events and last.version == version and last.recorded_at == earlier),
             trace_id_of(first.traceparent),
         )
 
-    def _publish(self, before: int, published: list[tuple[Staged, int]], committed: Committed) -> None:
-        if not published:
-            # Another writer may have been here: what it wrote can be read now.
-            self._feed.advance(before)
-            return
-        if not self._feed.has_listeners:
-            staged, at = published[-1]
-            self._feed.advance(at + len(staged.events))
+    def _publish(self, before: int, position: int, accepted: Sequence[Staged], committed: Committed) -> None:
+        if position == before or not self._feed.has_listeners:
+            # Where nothing was recorded another writer may have been here: what it wrote can be read now.
+            self._feed.advance(position)
             return
         events: list[Recorded[Event]] = []
-        for staged, at in published:
-            envelope = staged.envelope
+        at = before
+        for envelope, _, recorded, version, _, _ in accepted:
             stream = envelope.actor.stream
-            version = staged.version - len(staged.events)
-            for number, event in enumerate(staged.events, 1):
+            version_before = version - len(recorded)
+            for number, event in enumerate(recorded, 1):
                 events.append(
                     Recorded(
                         event=event,
                         stream=stream,
                         stream_id=id_of(stream),
-                        version=version + number,
+                        version=version_before + number,
                         position=at + number,
                         recorded_at=committed.recorded_at,
                         command_id=envelope.command_id,
@@ -162,25 +196,25 @@ class Settling:
                         traceparent=envelope.traceparent,
                     )
                 )
+            at += len(recorded)
         self._feed.publish(before, events)
 
 
 class _SortedOut:
     """What became of the commands of a turn."""
 
-    __slots__ = ("again", "broken", "recorded")
+    __slots__ = ("accepted", "again", "broken")
 
     def __init__(self) -> None:
-        self.recorded: list[tuple[Staged, int]] = []
-        """What is durable, each with the position before its first event."""
+        self.accepted: list[Staged] = []
+        """Decisions that stand: durable, or resting on what is."""
         self.broken: set[Actor] = set()
         """Actors whose state is not what the turn thought."""
         self.again: dict[Actor, list[Envelope]] = {}
 
 
 def _receipt(envelope: Envelope, version: int, position: int, events: tuple[Event, ...]) -> Receipt:
-    traceparent = envelope.traceparent
-    trace_id = None if traceparent is None else trace_id_of(traceparent)
+    trace_id = trace_id_of(envelope.traceparent)
     return Receipt(envelope.command_id, envelope.actor.stream, version, position, events, False, trace_id)
 
 

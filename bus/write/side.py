@@ -72,7 +72,9 @@ class WriteSide:
         )
         self.commit = GroupCommit(store, clock=clock, limits=limits)
         self.recovery = Recovery(store, application.schema, limits)
-        self._settling = Settling(application.schema, feed, settle=self.intake.settle, limits=limits)
+        self._settling = Settling(
+            application.schema, feed, settle=self.intake.settle, settled=self.intake.settled, limits=limits
+        )
         self._deciding = Deciding(
             application,
             confirm=store.shared,
@@ -101,7 +103,7 @@ class WriteSide:
             self._deciding.decide(turn, actors)
             if turn.cold:
                 self._recover(turn.cold)
-            if turn.staged or turn.states:
+            if turn.staged:
                 again = await self._commit(turn)
         except BaseException:
             self._break(turn, actors)
@@ -109,7 +111,7 @@ class WriteSide:
         finally:
             self._turn = None
             self._release(actors, turn, again)
-            # An error that was staged leads back to the turn by its traceback: see `Intake.settle`.
+            # An error that was staged leads back to the turn by its traceback: see `Envelope.let_go`.
             turn.staged.clear()
 
     async def _commit(self, turn: Turn) -> Mapping[Actor, list[Envelope]]:
@@ -234,7 +236,7 @@ class WriteSide:
 
     def _staged(self) -> Iterable[Envelope]:
         if self._turn is not None:
-            yield from [staged.envelope for staged in self._turn.staged]
+            yield from [staged[0] for staged in self._turn.staged]
 
     def abandon(self) -> int:
         """Answers everything still in flight once the dispatcher has ended; returns how many commands that were."""

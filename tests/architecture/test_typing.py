@@ -4,6 +4,12 @@ from datetime import UTC, datetime
 
 from tests.architecture.typing import user_code
 
+NOW = datetime(2013, 1, 1, 5, 17, tzinfo=UTC)
+
 
 async def test_the_code_shown_to_the_type_checkers_runs() -> None:
-    await user_code.embedded(datetime(2013, 1, 1, 5, 17, tzinfo=UTC))
+    await user_code.embedded(NOW)
+
+
+def test_the_tests_shown_to_the_type_checkers_pass() -> None:
+    user_code.tested(NOW)

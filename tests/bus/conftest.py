@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.support import time
+from bus.testing import virtual_time
 
 
-@pytest.fixture(params=time.BACKENDS)
+@pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> object:
-    return time.backend(request.param)
+    return virtual_time.backend(request.param)

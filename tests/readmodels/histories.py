@@ -1,11 +1,11 @@
-"""Histories for read models: recorded events of flights as the domain decides them, and a fold without any store."""
+"""Histories for read models: commands of flights, and what the domain decides on them given to a projection."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from bus.core import Event, Projection, Recorded, View
-from bus.core.messages import Removed
+from bus import Bus, Projection, Receipt, View
+from bus.testing import GivenProjection, given
 from domain.flight import (
     FLIGHT,
     Airport,
@@ -17,7 +17,6 @@ from domain.flight import (
     FlightId,
     LandFlight,
     ScheduleFlight,
-    decide,
 )
 
 V = TypeVar("V", bound=View)
@@ -63,67 +62,23 @@ def cancelled(flight_id: str) -> CancelFlight:
     return CancelFlight(flight_id=FlightId(flight_id), at=DEPARTS_AT)
 
 
-def recorded(commands: Iterable[FlightCommand]) -> list[Recorded[FlightEvent]]:
-    """The events of these commands with their places, in order."""
-    flights: dict[str, tuple[Any, int]] = {}
-    events: list[Recorded[FlightEvent]] = []
+def after(projection: Projection[V, Any], commands: Iterable[FlightCommand]) -> GivenProjection[V, Any]:
+    """The projection after the events that the domain decides on these commands."""
+    histories: dict[str, tuple[FlightEvent, ...]] = {}
+    views = given(projection)
     for command in commands:
-        flight, version = flights.get(command.flight_id, (FLIGHT.initial, 0))
-        for event in decide(command, flight):
-            flight, version = FLIGHT.evolve(flight, event), version + 1
-            events.append(
-                Recorded(
-                    event=event,
-                    stream=f"flight-{command.flight_id}",
-                    stream_id=command.flight_id,
-                    version=version,
-                    position=len(events) + 1,
-                    recorded_at=DEPARTS_AT,
-                    command_id=str(len(events) + 1),
-                    correlation_id=str(len(events) + 1),
-                )
-            )
-        flights[command.flight_id] = flight, version
-    return events
-
-
-def folded(projection: Projection[V, Any], events: Iterable[Recorded[Any]]) -> dict[str, V]:
-    """The views of a projection after these events."""
-    views: dict[str, V] = {}
-    for event in events:
-        if type(event.event) not in projection.events:
-            continue
-        keys = projection.key(event)
-        for key in keys if isinstance(keys, tuple) else (keys,):
-            view = projection.project(views.get(key), event, key)
-            assert not isinstance(view, Removed)
-            views[key] = view
+        flight_id = command.flight_id
+        decided = given(FLIGHT, *histories.get(flight_id, ())).when(command)
+        assert decided.rejection is None
+        histories[flight_id] = decided.history
+        for event in decided.events:
+            if isinstance(event, projection.events):
+                views = views.recorded(f"flight-{flight_id}", event)
     return views
 
 
-class FoldedViews:
-    """Answers the queries of a test from views that were folded: one projection, no store."""
-
-    def __init__(self, projection: Projection[Any, Any], events: Iterable[Recorded[Event]]) -> None:
-        self._projection = projection
-        self._views: dict[str, Any] = folded(projection, events)
-
-    async def get(self, view: type[V], key: str) -> V | None:
-        assert view is self._projection.view
-        found: V | None = self._views.get(key)
-        return found
-
-    async def find(
-        self, view: type[V], *, order_by: str | None = None, limit: int | None = None, **where: Any
-    ) -> list[V]:
-        assert view is self._projection.view
-        fields: Sequence[str] = self._projection.indexes
-        assert {*where, *([order_by.lstrip("-")] if order_by else [])} <= {*fields}
-        found: list[V] = [
-            self._views[key]
-            for key in sorted(self._views)
-            if all(getattr(self._views[key], name) == value for name, value in where.items())
-        ]
-        if order_by:
-            found.sort(key=lambda one: getattr(one, order_by.lstrip("-")), reverse=order_by.startswith("-"))
-        return found[:limit]
+async def play(bus: Bus, *commands: FlightCommand) -> None:
+    """Sends commands, each of which is taken, and waits until the views show them."""
+    outcomes = await bus.send_many(commands)
+    assert [type(outcome) for outcome in outcomes] == [Receipt] * len(commands)
+    await bus.wait_settled()

@@ -4,25 +4,24 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from bus import Bus
 from domain.flight import FlightCommand, Status
 from readmodels.aircraft_day import (
     AIRCRAFT_DAYS,
     LEGS_MAX,
     AircraftDay,
     GetAircraftDay,
-    aircraft_day,
     day_of,
 )
 from tests.readmodels.histories import (
     ARRIVES_AT,
     DEPARTS_AT,
-    FoldedViews,
+    after,
     cancelled,
     departed,
     diverted,
-    folded,
     landed,
-    recorded,
+    play,
     scheduled,
 )
 
@@ -30,7 +29,7 @@ KEY = "N14228/2013-01-01"
 
 
 def day(*commands: FlightCommand) -> AircraftDay:
-    return folded(AIRCRAFT_DAYS, recorded(commands))[KEY]
+    return after(AIRCRAFT_DAYS, commands).views[KEY]
 
 
 def test_legs_come_by_departure_in_whatever_order_they_were_scheduled() -> None:
@@ -63,16 +62,14 @@ def test_a_leg_shows_how_its_flight_stands() -> None:
 
 
 def test_a_flight_without_an_aircraft_is_on_no_aircrafts_day() -> None:
-    assert folded(AIRCRAFT_DAYS, recorded([scheduled("A", aircraft=None), departed("A"), landed("A")])) == {}
+    after(AIRCRAFT_DAYS, [scheduled("A", aircraft=None), departed("A"), landed("A")]).then_views({})
 
 
 def test_aircraft_and_days_are_kept_apart() -> None:
-    views = folded(
-        AIRCRAFT_DAYS,
-        recorded(
-            [scheduled("A"), scheduled("B", aircraft="N1"), scheduled("C", departs_at=DEPARTS_AT + timedelta(days=1))]
-        ),
-    )
+    tomorrow = DEPARTS_AT + timedelta(days=1)
+    views = after(
+        AIRCRAFT_DAYS, [scheduled("A"), scheduled("B", aircraft="N1"), scheduled("C", departs_at=tomorrow)]
+    ).views
     assert set(views) == {KEY, "N1/2013-01-01", "N14228/2013-01-02"}
 
 
@@ -101,10 +98,9 @@ def test_a_day_does_not_grow_without_end() -> None:
     assert view.legs[0].status is Status.DEPARTED
 
 
-@pytest.mark.anyio
-async def test_a_day_is_found_by_aircraft_and_date() -> None:
-    views = FoldedViews(AIRCRAFT_DAYS, recorded([scheduled("A")]))
-    found = await aircraft_day(GetAircraftDay(aircraft="N14228", day=date(2013, 1, 1)), views)
+async def test_a_day_is_found_by_aircraft_and_date(bus: Bus) -> None:
+    await play(bus, scheduled("A"))
+    found = await bus.query(GetAircraftDay(aircraft="N14228", day=date(2013, 1, 1)))
     assert found is not None
     assert [leg.flight_id for leg in found.legs] == ["A"]
-    assert await aircraft_day(GetAircraftDay(aircraft="N14228", day=date(2013, 1, 2)), views) is None
+    assert await bus.query(GetAircraftDay(aircraft="N14228", day=date(2013, 1, 2))) is None

@@ -4,24 +4,25 @@ from datetime import timedelta
 
 import pytest
 
-from domain.flight import Airport, FlightCommand, Status
-from readmodels.departures import DEPARTURES, Departure, GetDepartures, departures
+from bus import Bus, ProjectionStopped
+from bus.testing import given
+from domain.flight import Airport, FlightCancelled, FlightCommand, Status
+from readmodels.departures import DEPARTURES, Departure, GetDepartures
 from tests.readmodels.histories import (
     ARRIVES_AT,
     DEPARTS_AT,
-    FoldedViews,
+    after,
     cancelled,
     departed,
     diverted,
-    folded,
     landed,
-    recorded,
+    play,
     scheduled,
 )
 
 
 def board_line(*commands: FlightCommand) -> Departure:
-    return folded(DEPARTURES, recorded([scheduled("A"), *commands]))["A"]
+    return after(DEPARTURES, [scheduled("A"), *commands]).views["A"]
 
 
 def test_a_scheduled_flight_shows_its_plan() -> None:
@@ -62,37 +63,32 @@ def test_a_cancelled_flight_never_departed() -> None:
 
 
 def test_an_event_of_a_flight_that_is_not_scheduled_stops_the_projection() -> None:
-    events = recorded([scheduled("A"), departed("A")])
-    with pytest.raises(AssertionError):
-        folded(DEPARTURES, events[1:])
+    event = FlightCancelled("UA", Airport("EWR"), Airport("IAH"), None, DEPARTS_AT, DEPARTS_AT)
+    with pytest.raises(ProjectionStopped, match="a flight is scheduled before anything else happens to it"):
+        given(DEPARTURES).recorded("flight-A", event)
 
 
-BOARD = FoldedViews(
-    DEPARTURES,
-    recorded(
-        [
-            scheduled("late", departs_at=DEPARTS_AT + timedelta(hours=2)),
-            scheduled("elsewhere", origin="JFK"),
-            scheduled("first"),
-            scheduled("second", departs_at=DEPARTS_AT + timedelta(hours=1)),
-        ]
-    ),
+BOARD = (
+    scheduled("late", departs_at=DEPARTS_AT + timedelta(hours=2)),
+    scheduled("elsewhere", origin="JFK"),
+    scheduled("first"),
+    scheduled("second", departs_at=DEPARTS_AT + timedelta(hours=1)),
 )
 
 
-@pytest.mark.anyio
-async def test_a_board_lists_the_flights_of_its_airport_by_departure() -> None:
-    board = await departures(GetDepartures(airport=Airport("EWR")), BOARD)
+async def test_a_board_lists_the_flights_of_its_airport_by_departure(bus: Bus) -> None:
+    await play(bus, *BOARD)
+    board = await bus.query(GetDepartures(airport=Airport("EWR")))
     assert [line.flight_id for line in board] == ["first", "second", "late"]
 
 
-@pytest.mark.anyio
-async def test_a_board_ends_at_its_limit() -> None:
-    board = await departures(GetDepartures(airport=Airport("EWR"), limit=2), BOARD)
+async def test_a_board_ends_at_its_limit(bus: Bus) -> None:
+    await play(bus, *BOARD)
+    board = await bus.query(GetDepartures(airport=Airport("EWR"), limit=2))
     assert [line.flight_id for line in board] == ["first", "second"]
 
 
-@pytest.mark.anyio
-async def test_the_latest_of_a_board_come_in_order_of_departure_too() -> None:
-    board = await departures(GetDepartures(airport=Airport("EWR"), limit=2, latest=True), BOARD)
+async def test_the_latest_of_a_board_come_in_order_of_departure_too(bus: Bus) -> None:
+    await play(bus, *BOARD)
+    board = await bus.query(GetDepartures(airport=Airport("EWR"), limit=2, latest=True))
     assert [line.flight_id for line in board] == ["second", "late"]

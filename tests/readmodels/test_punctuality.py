@@ -3,13 +3,12 @@
 from collections import Counter
 from datetime import timedelta
 from math import ceil
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.core import Recorded
+from bus import Bus
 from domain.flight import FlightCommand
 from readmodels.punctuality import (
     DELAY_MINUTES_MAX,
@@ -19,10 +18,8 @@ from readmodels.punctuality import (
     delay_minutes,
     figures,
     nearest_rank,
-    project,
-    punctuality,
 )
-from tests.readmodels.histories import FoldedViews, cancelled, departed, diverted, folded, landed, recorded, scheduled
+from tests.readmodels.histories import after, cancelled, departed, diverted, landed, play, scheduled
 
 
 def flown(delays: list[int], carrier: str = "UA", destination: str = "IAH") -> list[FlightCommand]:
@@ -47,7 +44,7 @@ def test_each_end_of_a_flight_is_counted_for_its_carrier_and_its_route() -> None
         departed("diverted"),
         diverted("diverted"),
     ]
-    views = folded(PUNCTUALITY, recorded(commands))
+    views = after(PUNCTUALITY, commands).views
     assert set(views) == {"carrier/UA", "route/EWR-IAH"}
     for view in views.values():
         assert (view.flights, view.landed, view.cancelled, view.diverted) == (5, 2, 1, 1)
@@ -55,7 +52,7 @@ def test_each_end_of_a_flight_is_counted_for_its_carrier_and_its_route() -> None
 
 
 def test_routes_and_carriers_are_kept_apart() -> None:
-    views = folded(PUNCTUALITY, recorded([*flown([1]), *flown([2], carrier="DL"), *flown([3], destination="ATL")]))
+    views = after(PUNCTUALITY, [*flown([1]), *flown([2], carrier="DL"), *flown([3], destination="ATL")]).views
     assert {key: view.delay_minutes for key, view in views.items()} == {
         "carrier/UA": 4,
         "carrier/DL": 2,
@@ -64,21 +61,13 @@ def test_routes_and_carriers_are_kept_apart() -> None:
     }
 
 
-def test_a_landing_leaves_the_view_before_it_as_it_was() -> None:
-    before = folded(PUNCTUALITY, recorded(flown([1])))["carrier/UA"]
-    kept = dict(before.histogram)
-    last: Recorded[Any] = recorded(flown([1, 1]))[-1]
-    after = project(before, last, "carrier/UA")
-    assert (dict(before.histogram), dict(after.histogram)) == (kept, {1: 2})
-
-
 def test_early_arrivals_are_negative_minutes() -> None:
-    (line,) = (figures(view) for key, view in folded(PUNCTUALITY, recorded(flown([-10, -20]))).items() if "UA" in key)
+    (line,) = (figures(view) for key, view in after(PUNCTUALITY, flown([-10, -20])).views.items() if "UA" in key)
     assert (line.mean_delay, line.percentile_90_delay) == (-15.0, -10)
 
 
 def test_a_carrier_of_which_nothing_has_landed_has_no_delays() -> None:
-    line = figures(folded(PUNCTUALITY, recorded([scheduled("A")]))["carrier/UA"])
+    line = figures(after(PUNCTUALITY, [scheduled("A")]).views["carrier/UA"])
     assert (line.flights, line.mean_delay, line.percentile_90_delay) == (1, None, None)
 
 
@@ -114,7 +103,7 @@ def test_a_percentile_from_the_histogram_is_the_one_of_the_sorted_list(delays: l
 
 @given(st.lists(st.integers(-170, 1500), min_size=1, max_size=40))
 def test_mean_and_percentile_of_a_view_are_those_of_its_landings(delays: list[int]) -> None:
-    line = figures(folded(PUNCTUALITY, recorded(flown(delays)))["route/EWR-IAH"])
+    line = figures(after(PUNCTUALITY, flown(delays)).views["route/EWR-IAH"])
     clipped = sorted(min(delay, DELAY_MINUTES_MAX) for delay in delays)
     assert line.landed == len(delays)
     assert line.mean_delay == pytest.approx(sum(clipped) / len(clipped))
@@ -126,10 +115,8 @@ def test_an_empty_histogram_has_no_percentile() -> None:
         nearest_rank({}, 90)
 
 
-@pytest.mark.anyio
-async def test_the_table_lists_carriers_or_routes_by_name() -> None:
-    events = recorded([*flown([1]), *flown([2], carrier="DL"), *flown([3], destination="ATL")])
-    views = FoldedViews(PUNCTUALITY, events)
-    assert [line.name for line in await punctuality(GetPunctuality(by=Scope.CARRIER), views)] == ["DL", "UA"]
-    assert [line.name for line in await punctuality(GetPunctuality(by=Scope.ROUTE), views)] == ["EWR-ATL", "EWR-IAH"]
-    assert len(await punctuality(GetPunctuality(by=Scope.ROUTE, limit=1), views)) == 1
+async def test_the_table_lists_carriers_or_routes_by_name(bus: Bus) -> None:
+    await play(bus, *flown([1]), *flown([2], carrier="DL"), *flown([3], destination="ATL"))
+    assert [line.name for line in await bus.query(GetPunctuality(by=Scope.CARRIER))] == ["DL", "UA"]
+    assert [line.name for line in await bus.query(GetPunctuality(by=Scope.ROUTE))] == ["EWR-ATL", "EWR-IAH"]
+    assert len(await bus.query(GetPunctuality(by=Scope.ROUTE, limit=1))) == 1

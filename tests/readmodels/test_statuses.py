@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Callable
 from random import Random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus import Bus
 from domain.flight import FLIGHT, Flight, FlightCommand, Status
-from readmodels.statuses import CHANGES, STATUSES, CountByStatus, statuses
-from tests.readmodels.histories import FoldedViews, cancelled, departed, diverted, folded, landed, recorded, scheduled
+from readmodels.statuses import CHANGES, STATUSES, CountByStatus
+from tests.readmodels.histories import after, cancelled, departed, diverted, landed, play, scheduled
 
 Life = tuple[Callable[[str], FlightCommand], ...]
 
@@ -24,7 +24,7 @@ LIVES: tuple[Life, ...] = (
 
 
 def counts(commands: list[FlightCommand]) -> dict[Status, int]:
-    return {view.status: view.flights for view in folded(STATUSES, recorded(commands)).values()}
+    return {view.status: view.flights for view in after(STATUSES, commands).views.values()}
 
 
 def test_a_flight_is_counted_in_one_status_at_a_time() -> None:
@@ -47,15 +47,15 @@ def test_the_counts_are_those_of_the_flights(lives: list[Life], chance: Random) 
     commands: list[FlightCommand] = []
     while any(waiting):
         commands.append(chance.choice([steps for steps in waiting if steps]).pop(0))
-    flights: dict[str, Flight] = {}
-    for event in recorded(commands):
-        flights[event.stream_id] = FLIGHT.evolve(flights.get(event.stream_id, FLIGHT.initial), event.event)
-    expected = Counter(flight.status for flight in flights.values())
+    states: dict[str, Flight] = {}
+    for command in commands:
+        flight = states.get(command.flight_id, FLIGHT.initial)
+        states[command.flight_id] = FLIGHT.folded(flight, FLIGHT.decide(command, flight))
+    expected = Counter(flight.status for flight in states.values())
     assert {status: count for status, count in counts(commands).items() if count} == expected
 
 
-@pytest.mark.anyio
-async def test_the_counts_come_by_status() -> None:
-    views = FoldedViews(STATUSES, recorded([scheduled("A"), scheduled("B"), cancelled("B")]))
-    found = await statuses(CountByStatus(), views)
+async def test_the_counts_come_by_status(bus: Bus) -> None:
+    await play(bus, scheduled("A"), scheduled("B"), cancelled("B"))
+    found = await bus.query(CountByStatus())
     assert [(count.status, count.flights) for count in found] == [(Status.CANCELLED, 1), (Status.SCHEDULED, 1)]

@@ -7,12 +7,13 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.support import leaks, time
+from bus.testing import virtual_time
+from tests.support import leaks
 
 
-@pytest.fixture(params=[*time.BACKENDS, pytest.param("uvloop", id="uvloop")])
+@pytest.fixture(params=["asyncio", "trio", "uvloop"])
 def anyio_backend(request: pytest.FixtureRequest) -> object:
-    return ("asyncio", {"use_uvloop": True}) if request.param == "uvloop" else time.backend(request.param)
+    return ("asyncio", {"use_uvloop": True}) if request.param == "uvloop" else virtual_time.backend(request.param)
 
 
 async def test_a_task_that_still_runs_at_the_end_of_a_test_fails_it() -> None:

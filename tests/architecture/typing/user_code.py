@@ -1,6 +1,6 @@
 """What a user writes, as both strict type checkers must accept it; read by them, and built by a test."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import NewType, TypeAlias, assert_type
 
@@ -23,6 +23,7 @@ from bus.core import (
 )
 from bus.core.errors import BusError
 from bus.core.messages import Answer, Loaded, Receipt
+from bus.testing import Decided, GivenDecider, GivenProjection, given
 
 FlightId = NewType("FlightId", str)
 
@@ -149,3 +150,22 @@ async def embedded(now: datetime) -> None:
         assert_type(answers, AsyncGenerator[Answer[list[Departure]]])
         recorded = [one.event async for one in bus.events("flight-UA-1")]
         assert recorded == [FlightScheduled(origin="EWR", departs_at=now), FlightCancelled(at=now)]
+
+
+def tested(now: datetime) -> None:
+    """The test kit answers in the types of the decider or the projection that it was given."""
+    scheduled = FlightScheduled(origin="EWR", departs_at=now)
+    flight = given(FLIGHT, scheduled)
+    assert_type(flight, GivenDecider[FlightCommand, Flight, FlightEvent])
+    cancelled = flight.when(CancelFlight(flight_id=FlightId("UA-1"), at=now)).then(FlightCancelled(at=now))
+    assert_type(cancelled, Decided[FlightCommand, Flight, FlightEvent])
+    assert_type(cancelled.events, tuple[FlightEvent, ...])
+    assert_type(cancelled.state, Flight)
+    assert_type(cancelled.rejection, Rejected | None)
+    cancelled.then_state(Flight(departs_at=now, cancelled=True))
+    given(FLIGHT).when(CancelFlight(flight_id=FlightId("UA-1"), at=now)).then_rejected(NotScheduled, flight_id="UA-1")
+    board = given(DEPARTURES).recorded("flight-UA-1", scheduled)
+    assert_type(board, GivenProjection[Departure, FlightEvent])
+    assert_type(board.views, Mapping[str, Departure])
+    board.then_view("UA-1", Departure(flight_id="UA-1", origin="EWR", departs_at=now))
+    board.recorded("flight-UA-1", FlightCancelled(at=now), recorded_at=now).then_no_view("UA-1").then_views({})

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bus import Bus
-from bus.core import Recorded, Removed
+from bus.core import Command, Event, Recorded, Removed, View
+from bus.testing import given
 from tests.architecture.typing.user_code import (
+    DEPARTURES,
+    FLIGHT,
     Departure,
     Flight,
     FlightCommand,
@@ -17,6 +20,7 @@ from tests.architecture.typing.user_code import (
     FlightId,
     FlightScheduled,
     GetDepartures,
+    NotScheduled,
     ScheduleFlight,
 )
 
@@ -54,3 +58,28 @@ def mixed() -> ScheduleFlight:
 async def ask(bus: Bus) -> None:
     board = await bus.query(GetDepartures(airport="EWR"))
     board.upper()  # type: ignore[attr-defined]
+
+
+class Elsewhere(Event, tag="elsewhere"):
+    """No event of a flight."""
+
+
+class GoElsewhere(Command):
+    """No command of a flight."""
+
+
+class Other(View):
+    """No view of departures."""
+
+
+def test_kit(scheduled: FlightScheduled, schedule: ScheduleFlight) -> None:
+    given(FLIGHT, Elsewhere())  # type: ignore[misc]
+    given(DEPARTURES, scheduled)  # type: ignore[call-overload]
+    given(FLIGHT).when(GoElsewhere())  # type: ignore[arg-type]
+    given(FLIGHT).then(scheduled)  # type: ignore[attr-defined]
+    given(FLIGHT).when(schedule).then(Elsewhere())  # type: ignore[arg-type]
+    given(FLIGHT).when(schedule).then()  # type: ignore[call-arg]
+    given(FLIGHT).when(schedule).then_rejected(NotScheduled())  # type: ignore[arg-type]
+    given(FLIGHT).when(schedule).then_state(scheduled)  # type: ignore[arg-type]
+    given(DEPARTURES).recorded("flight-UA-1", Elsewhere())  # type: ignore[arg-type]
+    given(DEPARTURES).then_view("UA-1", Other())  # type: ignore[arg-type]

@@ -44,9 +44,9 @@ async def test_commands_build_on_each_other_within_a_turn() -> None:
     one = actor("a", Deposit("a", 5), Withdraw("a", 15), Withdraw("a", 1))
     turn = desk.turn(one)
     assert [(entry.expected_version, len(entry.events)) for entry in turn.entries] == [(2, 1), (3, 1)]
-    assert [(staged.version, staged.entry) for staged in turn.staged] == [(3, 0), (4, 1), (4, -1)]
-    assert type(turn.staged[2].outcome).__name__ == "Overdrawn"
-    assert turn.states == [(one, Account(True, 0), 4)]
+    assert [(version, entry) for *_, version, _, entry in turn.staged] == [(3, 0), (4, 1), (4, -1)]
+    assert type(turn.staged[2][1]).__name__ == "Overdrawn"
+    assert [state for *_, state, _ in turn.staged] == [Account(True, 5 + 10), Account(True, 0), Account(True, 0)]
     assert (one.state, one.version, one.mail, one.busy) == (Account(True, 10), 2, None, True)
     assert desk.settled == []
 
@@ -55,7 +55,7 @@ async def test_what_rests_on_a_committed_state_is_settled_at_once() -> None:
     desk = Desk()
     turn = desk.turn(actor("a", Touch("a"), Open("a")))
     assert [type(outcome).__name__ for _, outcome in desk.settled] == ["NoneType", "AlreadyOpen"]
-    assert (turn.staged, turn.entries, turn.states) == ([], [], [])
+    assert (turn.staged, turn.entries) == ([], [])
 
 
 @pytest.mark.parametrize(("confirm", "given"), [(True, False), (False, True), (True, True)])
@@ -71,8 +71,8 @@ async def test_a_bug_leaves_the_rest_of_the_mail_for_a_recovered_state() -> None
     one = actor("a", Deposit("a", 5), Misbehave("a", "raise"), Withdraw("a", 1))
     turn = desk.turn(one)
     assert len(turn.entries) == 1
-    assert turn.staged[1].entry == -1, "the failure rests on the deposit"
-    assert turn.states == [(one, None, 0)]
+    assert turn.staged[1][-1] == -1, "the failure rests on the deposit"
+    assert turn.staged[1][-2] is None
     assert [envelope.command_id for envelope in one.mail or ()] == ["a2"]
     assert turn.again == [one]
     assert one.crashes == 1
