@@ -29,9 +29,10 @@ async def test_after_rounds_of_everything_at_once_nothing_is_left_and_every_even
     assert found.events > 100
     said = {code.partition(".")[0] for code in found.outcomes}
     assert {"receipt", "answer", "rejected"} <= said
-    # The first round brings what is made once, such as modules that are imported late.
+    # The first round brings what is made once, such as modules that are imported late; the tests' own notes, such as
+    # what was logged, are among the rest. Were it only the refusals that are kept, it would be thousands.
     objects = [one.objects for one in found.rounds[1:]]
-    assert max(objects) - min(objects) < 100, objects
+    assert max(objects) - min(objects) < 500, objects
 
 
 def rounds(*changes: Mapping[str, float]) -> list[Sample]:
