@@ -50,24 +50,30 @@ async def test_a_refusal_is_gone_when_its_sender_is(
         assert errors() == before
 
 
+def kept() -> int:
+    """How many are there that even the collector does not free; tasks and frames keep circles of their own."""
+    gc.collect()
+    return errors()
+
+
 async def test_refusals_of_twins_and_those_in_one_batch_with_others_are_gone() -> None:
     async with Bus(BANK, event_store=FakeEventStore()) as bus:
         await bus.send(Open("a"))
-        before = errors()
+        before = kept()
         async with anyio.create_task_group() as group:
             for command_id in ("same", "same", "other", None):
                 group.start_soon(refused, bus, Withdraw("a", 10), command_id)
                 group.start_soon(refused, bus, Open("a"))
                 group.start_soon(refused, bus, Misbehave("a", "raise"), "bug")
         await bus.send(Deposit("a", 1))
-        assert errors() == before
+        assert kept() == before
 
 
 async def test_refusals_because_of_the_store_are_gone() -> None:
     store = FakeEventStore()
     async with Bus(BANK, event_store=store, limits=Limits(append_attempts_max=1)) as bus:
-        before = errors()
+        before = kept()
         store.script.append(unavailable)
         await refused(bus, Open("a"))
         await bus.send(Open("a"))
-        assert errors() == before
+        assert kept() == before
