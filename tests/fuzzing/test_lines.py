@@ -113,7 +113,7 @@ def check(stream: bytes, output: bytes, events: int) -> list[dict[str, Any]]:
     st.booleans(),
     st.integers(1, 200),
 )
-@settings(max_examples=400)
+@settings(max_examples=300)
 @example([b'{"type":"open","account_id":"a","timeout":1e-300}'], b"\n", b"", True, 1)
 @example([b'{"type":"open","account_id":"a","expected_version":' + b"9" * 4_000 + b"}"], b"\n", b"", False, 99)
 def test_every_line_gets_one_answer_in_order(

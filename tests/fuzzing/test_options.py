@@ -109,7 +109,7 @@ def files(folder: Path) -> set[str]:
 
 
 @given(URLS | LIKELY)
-@settings(max_examples=400)
+@settings(max_examples=300)
 @example("sqlite:///a.db?mode=ro")
 @example("sqlite:///a/")
 def test_a_url_names_a_store_or_is_refused_in_one_line(url: str) -> None:

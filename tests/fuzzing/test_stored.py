@@ -102,7 +102,7 @@ def test_every_event_of_the_applications_is_among_the_examples() -> None:
     st.tuples(TEXTS, TEXTS, TEXTS | st.none(), TEXTS | st.none(), TEXTS | st.none()),
     st.binary(max_size=20),
 )
-@settings(max_examples=1_500)
+@settings(max_examples=1_000)
 @example(
     ("flights", tag(ALL[0]), msgspec.json.encode(ALL[0]).replace(b'"UA"', b'"\xff"')),
     *(None, NOON, ("flight-x", "c", None, None, None), b""),
