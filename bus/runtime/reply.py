@@ -103,6 +103,14 @@ class Wakings:
         """Has those that are due woken soon."""
         self._loop.call_soon(self._wake)
 
+    def spread(self) -> None:
+        """Has each that is due woken by a call of its own, for a loop that chooses among its calls."""
+        due, self.due = self.due, []
+        for reply in due:
+            wake, context, reply.wake = reply.wake, reply.context, None
+            assert wake is not None, "only a reply with a waiter is due"
+            self._loop.call_soon(wake, reply, context=context)
+
     def _wake(self) -> None:
         due, self.due = self.due, []
         waiting = iter(due)
