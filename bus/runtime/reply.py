@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Generator
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import anyio
 import msgspec
@@ -156,6 +156,24 @@ class EventReply:
             # A cancelled waiter is gone: nobody may try to answer it.
             self.is_done = True
         return self._result
+
+
+class Answered:
+    """What is in the place of a reply that was answered: whoever answers must not keep the answer alive."""
+
+    is_done: bool = True
+
+    def set_result(self, result: Any, /) -> None:
+        raise AssertionError("a reply is answered once")
+
+    def cancel(self) -> object:
+        return None
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        raise AssertionError("nobody waits for what was answered")
+
+
+ANSWERED: Final = Answered()
 
 
 def loop_finder() -> Callable[[], object]:

@@ -95,6 +95,8 @@ class Settling:
                 reply = envelope.reply
                 if not reply.is_done:
                     reply.set_result(outcome)
+                if refusal is not None:
+                    envelope.let_go()
         self._settled(unnamed)
         return position
 
