@@ -2,7 +2,10 @@
 
 import logging
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+
+import anyio
 
 from bus.core.application import Application
 from bus.core.limits import Limits
@@ -55,8 +58,9 @@ def simulate(
     def run(length: int) -> tuple[str | None, History]:
         """The beginning of the history, with as many commands; a shorter one is the beginning of a longer one."""
         world = World(application, seed, faults=faults or Faults(), limits=limits or Limits(), invariants=invariants)
+        simulation = Simulation(world, workload or generated(application), length)
         with _quiet():
-            Simulation(world, workload or generated(application), length).run()
+            _alone(simulation.run)
         return world.violation, world.history
 
     violation, history = run(commands)
@@ -84,6 +88,17 @@ def _shortened(run: Run, commands: int, violation: str, history: History) -> tup
         if found is not None:
             return length, found, told
     return commands, violation, history
+
+
+def _alone(run: Callable[[], None]) -> None:
+    """Runs it where no event loop does: in an asynchronous test that is another thread."""
+    try:
+        anyio.get_current_task()
+    except RuntimeError:
+        run()
+        return
+    with ThreadPoolExecutor(1, "doubledecker-simulation") as threads:
+        threads.submit(run).result()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from random import Random
 
+import anyio.to_thread
 import pytest
 
 from bus import STOP, Application, Command, Decider, Limits, Projection, Query, Recorded, Views
@@ -32,6 +33,11 @@ def test_the_same_seed_gives_the_same_history_and_another_one_another() -> None:
     one, again, other = (simulate(SHOP, seed=seed, workload=shopping) for seed in (5, 5, 6))
     assert one.lines == again.lines
     assert one.digest == again.digest != other.digest
+
+
+async def test_an_asynchronous_test_may_simulate_as_well() -> None:
+    expected = await anyio.to_thread.run_sync(lambda: simulate(SHOP, seed=5, workload=shopping, commands=40))
+    assert simulate(SHOP, seed=5, workload=shopping, commands=40).lines == expected.lines
 
 
 def test_histories_hold_everything_that_may_go_wrong() -> None:
