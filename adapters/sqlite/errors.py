@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from adapters.sqlite.header import RESTORE
 from bus.core.errors import StoreUnavailable
 
 DATA_ERRORS = (sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError, OverflowError, UnicodeError)
@@ -24,8 +25,8 @@ _ADVICE = {
     sqlite3.SQLITE_IOERR: "the disk or a size limit refuses to read or write; mend that, then try again",
     sqlite3.SQLITE_READONLY: "it may not be written; mend the permissions of the file and its directory",
     sqlite3.SQLITE_CANTOPEN: "a file beside it cannot be opened; check the permissions of its directory",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged; stop, and restore it from a backup",
-    sqlite3.SQLITE_NOTADB: "the file is damaged; stop, and restore it from a backup",
+    sqlite3.SQLITE_CORRUPT: f"the file is damaged. {RESTORE}",
+    sqlite3.SQLITE_NOTADB: f"the file is damaged. {RESTORE}",
 }
 
 
@@ -39,10 +40,14 @@ def primary_code(error: sqlite3.Error) -> int:
     return code & 0xFF
 
 
+def advice(error: sqlite3.Error) -> str:
+    """What to do about it."""
+    return _ADVICE.get(primary_code(error), "try again, or see the cause")
+
+
 def unavailable(error: sqlite3.Error, url: str) -> StoreUnavailable:
     """The driver's error as the bus knows it, for when it is certain that nothing was recorded."""
-    advice = _ADVICE.get(primary_code(error), "try again, or see the cause")
-    return StoreUnavailable(f"{url} is unavailable ({error}): {advice}. Nothing was recorded", store=url)
+    return StoreUnavailable(f"{url} is unavailable ({error}): {advice(error)}. Nothing was recorded", store=url)
 
 
 def after_commit(error: sqlite3.Error, url: str) -> StoreUnavailable | CommitInDoubt:

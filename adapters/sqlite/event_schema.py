@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from adapters.sqlite.database import Layout
+from adapters.sqlite.header import Layout
 from bus.core.stored import StoredEvent
 
 LAYOUT = Layout(
     noun="event store",
     application_id=0x44424576,  # "DBEv"
+    is_original=True,
     migrations=(
         """
 CREATE TABLE streams(

@@ -17,7 +17,7 @@ from adapters.sqlite.event_schema import COMMANDS, HEAD, HISTORIES, HISTORY, LAY
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers
 from adapters.sqlite.thread import OwnerThread
-from bus.core.errors import StoreInUse, StoreUnavailable
+from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
 from bus.core.stored import AlreadyRecorded, Append, Appended, History, StoredEvent, text_fault
 
 
@@ -68,6 +68,7 @@ class SqliteEventStore:
         except BaseException:
             self._thread = None
             raise
+        self._database = database
         self._identity = database.identity
         self._appender = Appender(database.connection, self._url, self._heads_max)
         self._readers = Readers(reading_uri(self._path), self._url, self._readers_max)
@@ -78,6 +79,9 @@ class SqliteEventStore:
     ) -> None:
         thread, self._thread = self._opened(), None
         try:
+            if isinstance(error, Unusable):
+                # The bus refuses what it has found, which stays as it is: its log may be all that is left of an event.
+                await thread.run(self._database.keep_log)
             await self._readers.close()
         finally:
             await thread.stop()

@@ -95,15 +95,15 @@ class Lane:
         chance = self._chance
         match chance.choice(["answers", "bytes", "lines", "later", "later", "later", "opening", "closing"]):
             case "answers":
-                return Moment(answers=chance.randrange(1, 400))
+                return Moment(answers=chance.randrange(1, 300))
             case "bytes":
-                return Moment(answer_bytes=chance.randrange(1, 50_000))
+                return Moment(answer_bytes=chance.randrange(1, 40_000))
             case "lines":
-                return Moment(lines=chance.randrange(1, 400))
+                return Moment(lines=chance.randrange(1, 300))
             case "later":
                 return Moment(answers=chance.randrange(1, 200), delay_s=chance.uniform(0, 0.02))
             case "closing":
-                return Moment(answers=chance.randrange(1, 400), delay_s=chance.uniform(0, 0.05), is_closing=True)
+                return Moment(answers=chance.randrange(1, 300), delay_s=chance.uniform(0, 0.05), is_closing=True)
             case _:
                 return Moment(delay_s=chance.uniform(0, 1.1 * self._opening_s))
 
