@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from adapters.sqlite.errors import advice, primary_code
+from adapters.sqlite.errors import DRIVER_ERRORS, advice, primary_code
 from adapters.sqlite.header import RESTORE, Header, Layout, foreign, mark_of, mixed, recognise
 from bus.core.errors import StoreInUse, StoreNotReadable, StoreReadOnly, StoreTooNew, Unusable
 
@@ -73,14 +73,14 @@ def open_for_reading(path: Path, layout: Layout, url: str) -> Database:
         raise StoreNotReadable(f"{url} does not exist or is empty: nothing was ever recorded there", store=url)
     try:
         connection = sqlite3.connect(reading_uri(path), uri=True, isolation_level=None)
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         raise _unopenable(error, url) from error
     try:
         _check(connection, path, layout, url, header)
         return Database(path, connection, _meta(connection, "identity", url), None)
     except BaseException as error:
         connection.close()
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, DRIVER_ERRORS):
             raise _unopenable(error, url) from error
         raise
 
@@ -109,7 +109,7 @@ def open_for_writing(
             raise
     except BaseException as error:
         lock.release(force=True)
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, DRIVER_ERRORS):
             if primary_code(error) in _READONLY_CODES:
                 raise StoreReadOnly(
                     f"{url} cannot be written ({error}): mend the permissions of the file and its directory", store=url
@@ -118,7 +118,7 @@ def open_for_writing(
         raise
 
 
-def _unopenable(error: sqlite3.Error, url: str) -> StoreNotReadable:
+def _unopenable(error: Exception, url: str) -> StoreNotReadable:
     return StoreNotReadable(f"{url} cannot be opened ({error}): {advice(error)}", store=url)
 
 
@@ -132,7 +132,7 @@ def _log_keeper(path: Path) -> sqlite3.Connection | None:
         keeper = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     except sqlite3.Error:
         return None
-    with suppress(sqlite3.Error):
+    with suppress(*DRIVER_ERRORS):
         # It counts from its first look on, whether or not that finds anything readable.
         keeper.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     return keeper

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from adapters.sqlite.errors import Damaged
 from adapters.sqlite.header import Layout
 from bus.core.stored import StoredEvent
 
@@ -105,14 +106,21 @@ def to_microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def _to_time(microseconds: int) -> datetime:
+    try:
+        return _EPOCH + microseconds * _MICROSECOND
+    except (OverflowError, TypeError) as error:
+        raise Damaged(f"{microseconds!r} is no time") from error
+
+
 def stored_events(rows: Iterable[tuple[Any, ...]]) -> list[StoredEvent]:
-    """Rows of the queries above as the bus sees them."""
+    """Rows of the queries above as the bus sees them; raises `Damaged`."""
     found: list[StoredEvent] = []
     last, moment = 0, _EPOCH
     for position, stream, version, name, payload, recorded_at, command, fingerprint, talk, cause, trace in rows:
         # The events of one append have the same time.
         if recorded_at != last:
-            last, moment = recorded_at, _EPOCH + recorded_at * _MICROSECOND
+            last, moment = recorded_at, _to_time(recorded_at)
         found.append(
             StoredEvent(position, stream, version, name, payload, moment, command, fingerprint, talk, cause, trace)
         )

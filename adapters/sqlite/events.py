@@ -13,6 +13,7 @@ import msgspec
 
 from adapters.sqlite.append import Appender, texts
 from adapters.sqlite.database import Database, Synchronous, open_for_reading, open_for_writing, reading_uri
+from adapters.sqlite.errors import Damaged, unavailable
 from adapters.sqlite.event_schema import COMMANDS, HEAD, HISTORIES, HISTORY, LAYOUT, PAGE, STREAM_PAGES, stored_events
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers
@@ -96,10 +97,10 @@ class SqliteEventStore:
         return position
 
     async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
-        return stored_events(await self._fetch(PAGE, after, limit))
+        return await self._events(PAGE, after, limit)
 
     async def stream_pages(self, after: Mapping[str, int], limit: int) -> Sequence[StoredEvent]:
-        return stored_events(await self._fetch(STREAM_PAGES, _versions(after), limit))
+        return await self._events(STREAM_PAGES, _versions(after), limit)
 
     async def histories(self, after: Mapping[str, int], limit: int) -> Sequence[History]:
         if len(after) == 1:
@@ -117,9 +118,16 @@ class SqliteEventStore:
 
     async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:
         found: dict[str, list[StoredEvent]] = {}
-        for event in stored_events(await self._fetch(COMMANDS, texts(dict.fromkeys(command_ids)))):
+        for event in await self._events(COMMANDS, texts(dict.fromkeys(command_ids))):
             found.setdefault(event.command_id, []).append(event)
         return {command_id: AlreadyRecorded(tuple(events)) for command_id, events in found.items()}
+
+    async def _events(self, query: str, *parameters: object) -> list[StoredEvent]:
+        rows = await self._fetch(query, *parameters)
+        try:
+            return stored_events(rows)
+        except Damaged as error:
+            raise unavailable(error, self._url) from error
 
     async def _fetch(self, query: str, *parameters: object) -> list[Any]:
         self._opened()

@@ -7,7 +7,10 @@ from pathlib import Path
 from bus.core.errors import StoreNotReadable
 
 _MAGIC = b"SQLite format 3\0"
-_RESERVED_AT = 20
+_PAGE_BYTES_AT = 16
+_VERSIONS_AT = 18
+_PAGES_AT = 28
+_ROOT_AT = 52
 _MARK_AT = 60
 _APPLICATION_ID_AT = 68
 _SIZE = 100
@@ -65,13 +68,16 @@ def recognise(path: Path, layout: Layout, url: str) -> Header | None:
         return None
     if not header.startswith(_MAGIC):
         raise StoreNotReadable(f"{url} is not a database: name another file", store=url)
-    found = int.from_bytes(header[_APPLICATION_ID_AT : _APPLICATION_ID_AT + 4], "big")
+    found = _number(header, _APPLICATION_ID_AT, 4)
     if found != layout.application_id:
         raise foreign(layout, url)
-    if header[_RESERVED_AT]:
-        # SQLite would take it for the size of its pages, and write over what is there.
+    versions = header[_VERSIONS_AT : _VERSIONS_AT + 3]
+    if versions not in (b"\1\1\0", b"\2\2\0") or _number(header, _ROOT_AT, 4) > _number(header, _PAGES_AT, 4):
+        # SQLite believes what it finds here: that it may not write, that bytes are reserved in each page, or that some
+        # pages hold no rows but pointers. And then it writes over what is there.
         raise StoreNotReadable(f"{url} is damaged: its header is not as it was made. {RESTORE}", store=url)
-    return Header(found, int.from_bytes(header[_MARK_AT : _MARK_AT + 4], "big"))
+    _refuse_cut_off(path, header, url)
+    return Header(found, _number(header, _MARK_AT, 4))
 
 
 RESTORE = (
@@ -90,6 +96,21 @@ def mixed(path: Path, url: str) -> StoreNotReadable:
         "log away, and the store's own in its place if there is one; a backup restored needs none",
         store=url,
     )
+
+
+def _refuse_cut_off(path: Path, header: bytes, url: str) -> None:
+    """SQLite would take what is missing of the last page for zeros."""
+    expected = _number(header, _PAGES_AT, 4) * _number(header, _PAGE_BYTES_AT, 2)
+    size = path.stat().st_size
+    # Where a log is left, the rest of the file may still be in it.
+    if size < expected and not any(Path(f"{path}-{log}").exists() for log in ("wal", "journal")):
+        raise StoreNotReadable(
+            f"{url} is damaged: it has {size} bytes, and {expected} according to its header. {RESTORE}", store=url
+        )
+
+
+def _number(header: bytes, at: int, size: int) -> int:
+    return int.from_bytes(header[at : at + size], "big")
 
 
 def _refuse_orphaned_log(path: Path, layout: Layout, url: str) -> None:

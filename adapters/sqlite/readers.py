@@ -9,7 +9,7 @@ from typing import Any
 
 import aiosqlite
 
-from adapters.sqlite.errors import unavailable
+from adapters.sqlite.errors import DRIVER_ERRORS, unavailable
 from adapters.sqlite.thread import finished
 from bus.core.errors import StoreUnavailable
 
@@ -49,7 +49,7 @@ class Readers:
                     await connection.interrupt()
                     self._discard(connection)
                     raise
-            except sqlite3.Error as error:
+            except DRIVER_ERRORS as error:
                 raise unavailable(error, self._url) from error
             if connection in self._open:
                 self._idle.append(connection)

@@ -27,7 +27,9 @@ async def _crashed(folder: Path, events: int, *, identity_too: bool = False) -> 
             assert await store.append([entry(f"a-{number}", 0, f"c{number}")], NOON) == Appended(number, {})
         if identity_too:
             with raw(folder / "e.db") as connection:
-                connection.execute("UPDATE meta SET value = value WHERE name = 'identity'")
+                # SQLite writes no page that does not change.
+                for value in ("another", store.identity):
+                    connection.execute("UPDATE meta SET value = ? WHERE name = 'identity'", (value,))
         return crashed(folder) / "e.db"
 
 
