@@ -13,7 +13,13 @@ from tests.crashes.jars import JARS, Fill
 
 EVENTS, VIEWS = "events.db", "views.db"
 WRITE_SIDE = Application(deciders=JARS.deciders)
-LIMITS = Limits(shutdown_timeout_s=0.5, projection_backoff_s=0.01, projection_backoff_max_s=0.05)
+LIMITS = Limits(
+    shutdown_timeout_s=0.5,
+    append_attempts_max=3,
+    append_backoff_s=0.01,
+    projection_backoff_s=0.01,
+    projection_backoff_max_s=0.05,
+)
 
 
 def bus_on(folder: Path, application: Application = JARS, event_store: EventStore | None = None) -> Bus:
