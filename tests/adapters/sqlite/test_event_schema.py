@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.sqlite import SqliteEventStore
+from adapters.sqlite.errors import Damaged
 from adapters.sqlite.event_schema import (
     COMMANDS,
     HISTORIES,
@@ -19,6 +20,7 @@ from adapters.sqlite.event_schema import (
     stored_events,
     to_microseconds,
 )
+from bus.core.errors import StoreUnavailable
 from bus.core.stored import AlreadyRecorded, Appended, Stale, StoredEvent
 from tests.adapters.sqlite.files import raw, schema
 from tests.contracts.entries import entry
@@ -111,3 +113,26 @@ def test_times_are_kept_exactly(moment: datetime, microseconds: int) -> None:
     assert to_microseconds(moment) == microseconds
     (event,) = stored_events([(1, "s", 1, "n", b"", microseconds, "c", b"", None, None, None)])
     assert event.recorded_at == moment
+
+
+@pytest.mark.parametrize("moment", [2**63 - 1, -(2**63), None, "noon"])
+def test_a_time_that_cannot_be_is_damage(moment: object) -> None:
+    with pytest.raises(Damaged, match="is no time"):
+        stored_events([(1, "s", 1, "n", b"", moment, "c", b"", None, None, None)])
+
+
+@pytest.mark.parametrize(("column", "value"), [("recorded_at", "9223372036854775807"), ("name", "CAST(x'FF' AS TEXT)")])
+async def test_an_event_of_which_a_column_is_damaged_is_told_by_the_name_of_the_file(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    async with SqliteEventStore(tmp_path / "e.db") as store:
+        await store.append([entry("a-1", 0, "c1"), entry("a-2", 0, "c2")], datetime(2013, 1, 1, tzinfo=UTC))
+        with raw(tmp_path / "e.db") as connection:
+            connection.execute(f"UPDATE events SET {column} = {value}")
+        for read in (store.page(0, 9), store.stream_pages({"a-1": 0}, 9), store.find_commands(["c1"])):
+            with pytest.raises(StoreUnavailable, match="is damaged") as caught:
+                await read
+            assert store.url in str(caught.value)
+        with pytest.raises(StoreUnavailable, match="is damaged"):
+            # To be refused as already recorded it would have to be read.
+            await store.append([entry("a-1", 1, "c1")], datetime(2013, 1, 1, tzinfo=UTC))
