@@ -52,6 +52,8 @@ def recognise(path: Path, layout: Layout, url: str) -> Header | None:
 
     Raises `StoreNotReadable`.
     """
+    # Looked for first: a writer that is closing copies its log into the file, and then removes it.
+    is_logged = any(Path(f"{path}-{log}").exists() for log in ("wal", "journal"))
     try:
         with path.open("rb") as file:
             header = file.read(_SIZE)
@@ -76,7 +78,9 @@ def recognise(path: Path, layout: Layout, url: str) -> Header | None:
         # SQLite believes what it finds here: that it may not write, that bytes are reserved in each page, or that some
         # pages hold no rows but pointers. And then it writes over what is there.
         raise StoreNotReadable(f"{url} is damaged: its header is not as it was made. {RESTORE}", store=url)
-    _refuse_cut_off(path, header, url)
+    if not is_logged:
+        # Else the rest of the file may still be in the log.
+        _refuse_cut_off(path, header, url)
     return Header(found, _number(header, _MARK_AT, 4))
 
 
@@ -102,8 +106,7 @@ def _refuse_cut_off(path: Path, header: bytes, url: str) -> None:
     """SQLite would take what is missing of the last page for zeros."""
     expected = _number(header, _PAGES_AT, 4) * _number(header, _PAGE_BYTES_AT, 2)
     size = path.stat().st_size
-    # Where a log is left, the rest of the file may still be in it.
-    if size < expected and not any(Path(f"{path}-{log}").exists() for log in ("wal", "journal")):
+    if size < expected:
         raise StoreNotReadable(
             f"{url} is damaged: it has {size} bytes, and {expected} according to its header. {RESTORE}", store=url
         )

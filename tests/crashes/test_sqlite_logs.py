@@ -24,6 +24,7 @@ from tests.crashes.sqlite_files import (
 )
 
 LOG, SHARED = f"{EVENTS}-wal", f"{EVENTS}-shm"
+PAGE_BYTES = 4_096
 CUTS = (0.0, 0.1, 0.35, 0.6, 0.9, 0.999)
 
 
@@ -123,6 +124,14 @@ async def test_a_log_removed_takes_what_was_in_it_and_newer_views_are_refused(tm
     assert (left / EVENTS).read_bytes() == before
     remove(left, f"{EVENTS}-")
     (left / LOG).write_bytes(log)
+    async with bus_on(left) as bus:
+        await check_all_there(bus, sent)
+
+
+async def test_a_file_of_which_the_end_is_still_in_the_log_is_whole(tmp_path: Path) -> None:
+    left, sent = await _crashed(tmp_path)
+    # As when the process ends while the log is copied into the file: the first page, which counts the others, is there.
+    (left / EVENTS).write_bytes((left / EVENTS).read_bytes()[:-PAGE_BYTES])
     async with bus_on(left) as bus:
         await check_all_there(bus, sent)
 
