@@ -18,7 +18,7 @@ from adapters.sqlite.event_schema import COMMANDS, HEAD, HISTORIES, HISTORY, LAY
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers
 from adapters.sqlite.thread import OwnerThread
-from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
+from bus.core.errors import BusError, StoreInUse, StoreUnavailable
 from bus.core.stored import AlreadyRecorded, Append, Appended, History, StoredEvent, text_fault
 
 
@@ -80,7 +80,7 @@ class SqliteEventStore:
     ) -> None:
         thread, self._thread = self._opened(), None
         try:
-            if isinstance(error, Unusable):
+            if isinstance(error, BusError):
                 # The bus refuses what it has found, which stays as it is: its log may be all that is left of an event.
                 await thread.run(self._database.keep_log)
             await self._readers.close()

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from adapters.sqlite import SqliteEventStore
-from bus import ViewsMismatch
+from bus import StoreUnavailable, ViewsMismatch
 from tests.adapters.cli.workers import worker
-from tests.adapters.sqlite.files import crashed
+from tests.adapters.sqlite.files import crashed, fetch
 from tests.crashes.sqlite_files import (
     EVENTS,
     VIEWS,
@@ -166,6 +166,25 @@ async def test_the_log_of_another_store_is_refused_and_put_away_nothing_is_lost(
     assert f"{LOG}, belong to different databases" in said
     assert _files(left) == before
     (left / LOG).unlink()
+    async with bus_on(left) as bus:
+        await check_all_there(bus, sent)
+
+
+async def test_a_store_that_is_damaged_where_a_bus_opens_it_keeps_its_log(tmp_path: Path) -> None:
+    async with bus_on(tmp_path) as bus:
+        sent = await fill(bus, 0, 400)
+    async with bus_on(tmp_path) as bus:
+        sent += await fill(bus, 400, 3)
+        left = crashed(tmp_path)
+    whole = (left / EVENTS).read_bytes()
+    # The root of the events, which three more of them did not change.
+    ((page,),) = fetch(tmp_path / EVENTS, "SELECT rootpage FROM sqlite_schema WHERE name = 'events'")
+    overwrite(left / EVENTS, (page - 1) * PAGE_BYTES, b"\xff" * PAGE_BYTES)
+    before = _files(left)
+    with pytest.raises(StoreUnavailable, match="is damaged"):
+        await bus_on(left).__aenter__()
+    assert _files(left) == before
+    (left / EVENTS).write_bytes(whole)
     async with bus_on(left) as bus:
         await check_all_there(bus, sent)
 
