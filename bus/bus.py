@@ -1,6 +1,7 @@
 """Bus: what an application opens; it puts the two sides together and takes them apart in order."""
 
 import math
+import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack
@@ -109,7 +110,8 @@ class Bus:
             self._open = None
             self._is_used = False
             with anyio.CancelScope(shield=True):
-                await stack.aclose()
+                # The stores are told why, since what is refused stays as it was found.
+                await stack.__aexit__(*sys.exc_info())
             raise
         return self
 

@@ -18,7 +18,8 @@ class EventStore(Protocol):
     - A stream's versions are 1, 2, 3, ... without gap or double; positions are 1, 2, 3, ... over the whole store, in
       commit order, without gap. Whoever can read position p can read every position before it.
     - A command id is recorded once. Its events, in order, lie in one stream at consecutive versions and positions.
-    - Opening raises a subclass of `Unusable` when it cannot be used, and changes nothing then.
+    - Opening raises a subclass of `Unusable` when it cannot be used, and changes nothing then. Where the bus refuses
+      what it finds in an open store, that error is given to `__aexit__`, which changes nothing either.
     """
 
     @property

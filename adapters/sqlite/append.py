@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from adapters.sqlite.errors import DATA_ERRORS, unavailable
+from adapters.sqlite.errors import DATA_ERRORS, DRIVER_ERRORS, unavailable
 from adapters.sqlite.event_schema import (
     COLUMNS,
     COMMANDS,
@@ -84,7 +84,7 @@ class Appender:
         moment = to_microseconds(recorded_at)
         try:
             return self._all_at_once(batch, moment) or self._one_by_one(batch, moment)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             # Outside a transaction, or out of one that was rolled back.
             raise unavailable(error, self._url) from error
 

@@ -17,7 +17,7 @@ from adapters.sqlite.event_schema import COMMANDS, HEAD, HISTORIES, HISTORY, LAY
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers
 from adapters.sqlite.thread import OwnerThread
-from bus.core.errors import StoreInUse, StoreUnavailable
+from bus.core.errors import BusError, StoreInUse, StoreUnavailable
 from bus.core.stored import AlreadyRecorded, Append, Appended, History, StoredEvent, text_fault
 
 
@@ -68,6 +68,7 @@ class SqliteEventStore:
         except BaseException:
             self._thread = None
             raise
+        self._database = database
         self._identity = database.identity
         self._appender = Appender(database.connection, self._url, self._heads_max)
         self._readers = Readers(reading_uri(self._path), self._url, self._readers_max)
@@ -78,6 +79,9 @@ class SqliteEventStore:
     ) -> None:
         thread, self._thread = self._opened(), None
         try:
+            if isinstance(error, BusError):
+                # The bus refuses what it has found, which stays as it is: its log may be all that is left of an event.
+                await thread.run(self._database.keep_log)
             await self._readers.close()
         finally:
             await thread.stop()
@@ -92,10 +96,10 @@ class SqliteEventStore:
         return position
 
     async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
-        return stored_events(await self._fetch(PAGE, after, limit))
+        return await self._events(PAGE, after, limit)
 
     async def stream_pages(self, after: Mapping[str, int], limit: int) -> Sequence[StoredEvent]:
-        return stored_events(await self._fetch(STREAM_PAGES, _versions(after), limit))
+        return await self._events(STREAM_PAGES, _versions(after), limit)
 
     async def histories(self, after: Mapping[str, int], limit: int) -> Sequence[History]:
         if len(after) == 1:
@@ -113,9 +117,13 @@ class SqliteEventStore:
 
     async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:
         found: dict[str, list[StoredEvent]] = {}
-        for event in stored_events(await self._fetch(COMMANDS, texts(dict.fromkeys(command_ids)))):
+        for event in await self._events(COMMANDS, texts(dict.fromkeys(command_ids))):
             found.setdefault(event.command_id, []).append(event)
         return {command_id: AlreadyRecorded(tuple(events)) for command_id, events in found.items()}
+
+    async def _events(self, query: str, *parameters: object) -> list[StoredEvent]:
+        rows = await self._fetch(query, *parameters)
+        return stored_events(rows, mended=self._readers.is_damaged)
 
     async def _fetch(self, query: str, *parameters: object) -> list[Any]:
         self._opened()

@@ -41,6 +41,8 @@ class Schema:
 
     def decode(self, stored: StoredEvent) -> Event:
         """The event in its type; raises `Unreadable`."""
+        if stored.fault is not None:
+            raise _unreadable(stored, stored.fault)
         codec = self.by_name.get(stored.name)
         if codec is None:
             raise _unreadable(stored, "no event type of this application has that stored name")

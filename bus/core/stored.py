@@ -55,6 +55,8 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     correlation_id: str | None = None
     causation_id: str | None = None
     traceparent: str | None = None
+    fault: str | None = None
+    """Why it is not what was recorded, where the store sees that; nobody may take it for an event then."""
 
 
 class History(msgspec.Struct, frozen=True):

@@ -111,3 +111,25 @@ def test_times_are_kept_exactly(moment: datetime, microseconds: int) -> None:
     assert to_microseconds(moment) == microseconds
     (event,) = stored_events([(1, "s", 1, "n", b"", microseconds, "c", b"", None, None, None)])
     assert event.recorded_at == moment
+
+
+@pytest.mark.parametrize("moment", [2**63 - 1, -(2**63), None, "noon"])
+def test_a_time_that_cannot_be_is_a_fault(moment: object) -> None:
+    (event,) = stored_events([(1, "s", 1, "n", b"", moment, "c", b"", None, None, None)])
+    assert event.fault == f"the time in its row, {moment!r}, is none"
+
+
+@pytest.mark.parametrize(("column", "value"), [("recorded_at", "9223372036854775807"), ("name", "CAST(x'FF' AS TEXT)")])
+async def test_an_event_of_which_a_column_is_damaged_says_so_and_its_neighbours_are_read(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    async with SqliteEventStore(tmp_path / "e.db") as store:
+        await store.append([entry("a-1", 0, "c1"), entry("a-2", 0, "c2")], datetime(2013, 1, 1, tzinfo=UTC))
+        with raw(tmp_path / "e.db") as connection:
+            connection.execute(f"UPDATE events SET {column} = {value} WHERE position = 1")
+        damaged, sound = await store.page(0, 9)
+        assert damaged.fault is not None
+        assert sound.fault is None
+        assert [event.fault is None for event in await store.stream_pages({"a-1": 0}, 9)] == [False]
+        assert [event.fault is None for event in await store.stream_pages({"a-2": 0}, 9)] == [True]
+        assert not all(event.fault is None for event in (await store.find_commands(["c1"]))["c1"].events)
