@@ -70,7 +70,7 @@ class MemoryEventStore(_Opened):
         self._commands: dict[str, int] = {}
         """Where in the log a command's first event is; the others follow it."""
         self._batches: list[tuple[int, datetime]] = []
-        """Where in the log each batch begins, and when it was recorded."""
+        """Where in the log each batch with events begins, and when it was recorded."""
 
     async def append(self, batch: Sequence[Append], recorded_at: datetime) -> Appended:
         self._check_open()
@@ -103,6 +103,9 @@ class MemoryEventStore(_Opened):
                 continue
             refused[index] = refusal
             broken.add(stream)
+        if place == position_before:
+            # A bus that is asked the same again and again must not grow by it.
+            self._batches.pop()
         return Appended(position_before, refused)
 
     async def head(self) -> int:

@@ -117,8 +117,8 @@ class OpenBus:
                 for progress in self.read.progress.values():
                     progress.check(self.feed.head)
             await self.write.intake.wait_idle()
-            if self._event_store.shared:
-                self.feed.advance(await self._event_store.head())
+            if self._event_store.shared or self.write.doubt is not None:
+                await self.write.find_end()
             head = self.feed.head
             waiting = [one for one in self.read.progress.values() if not (stopped_too and one.stopped is not None)]
             try:
@@ -127,7 +127,7 @@ class OpenBus:
                 if not stopped_too:
                     raise
                 continue
-            if not self.write.busy and self.feed.head == head:
+            if not self.write.busy and self.write.doubt is None and self.feed.head == head:
                 return
 
     def busy(self) -> list[str]:
@@ -138,7 +138,7 @@ class OpenBus:
             behind = self._behind(projector)
             if behind:
                 names.append(f"projection {projector.progress.name} ({behind} events behind)")
-        if not names and self._event_store.shared:
+        if not names and (self._event_store.shared or self.write.doubt is not None):
             # Then it is the store that has not said yet where it ends.
             names.append(f"event store {self._event_store.url}")
         return names

@@ -13,10 +13,11 @@ from bus.core.limits import Limits
 from bus.ports import Clock, EventStore, Ids, Telemetry
 from bus.runtime.dispatcher import Dispatcher
 from bus.runtime.feed import Feed
+from bus.runtime.log import log
 from bus.runtime.reply import Reply
 from bus.runtime.supervisor import Supervisor, backoff_s
 from bus.write.answers import unknown
-from bus.write.commit import Committed, GroupCommit
+from bus.write.commit import Committed, GroupCommit, Uncertain
 from bus.write.deadlines import Deadlines
 from bus.write.deciding import Deciding, Turn
 from bus.write.directory import Actor, Directory
@@ -43,6 +44,8 @@ class WriteSide:
         limits: Limits,
     ) -> None:
         self._supervisor = supervisor
+        self._store = store
+        self._feed = feed
         self._clock = clock
         self._limits = limits
         self._telemetry = telemetry
@@ -50,6 +53,8 @@ class WriteSide:
         self._recovering: set[Actor] = set()
         self._lost = 0
         """Commands whose outcome was unknown when the bus was closed."""
+        self.doubt: Uncertain | None = None
+        """A batch that may have moved the end of the store without anybody's knowledge."""
         self.directory = Directory(limits)
         self.dispatcher: Dispatcher[Actor] = Dispatcher(self._run_turn, new_reply)
         self.deadlines = Deadlines(
@@ -119,6 +124,11 @@ class WriteSide:
             return self._settling.committed(turn, None)
         commands, events = self.commit.commands, self.commit.events
         outcome = await self.commit.append(turn.entries)
+        if isinstance(outcome, Uncertain) and not self._store.shared:
+            # Who follows a shared store looks there again and again; here nobody would before the next commit.
+            if self.doubt is None:
+                self._supervisor.start("end of the store", self._look_for_end)
+            self.doubt = outcome
         if not isinstance(outcome, Committed):
             return self._settling.failed(turn, outcome)
         again = self._settling.committed(turn, outcome)
@@ -126,6 +136,23 @@ class WriteSide:
             self.commit.commands - commands, self.commit.events - events, self._clock.monotonic() - turn.started
         )
         return again
+
+    async def find_end(self) -> None:
+        """Asks the store where it ends, and makes it known; raises what the store raises."""
+        doubt = self.doubt
+        self._feed.advance(await self._store.head())
+        if self.doubt is doubt:
+            self.doubt = None
+
+    async def _look_for_end(self) -> None:
+        attempt = 0
+        while self.doubt is not None:
+            attempt += 1
+            try:
+                await self.find_end()
+            except Exception as error:
+                log.warning("end of the store is unknown", store=self._store.url, attempt=attempt, error=repr(error))
+                await anyio.sleep(backoff_s(self._limits.append_backoff_s, self._limits.append_backoff_max_s, attempt))
 
     def _release(self, actors: list[Actor], turn: Turn, again: Mapping[Actor, list[Envelope]]) -> None:
         """Gives the turn's actors back: what must be decided again goes before what has come since."""

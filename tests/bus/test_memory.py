@@ -28,3 +28,11 @@ async def test_a_shared_store_serves_several_buses_at_a_time() -> None:
         async with store:
             await store.append([entry("a-1", 0, "c1")], NOON)
         assert await store.append([entry("a-1", 0, "c2")], NOON) == Appended(1, {0: Stale(1)})
+
+
+async def test_what_records_nothing_takes_no_memory() -> None:
+    async with MemoryEventStore() as store:
+        await store.append([entry("a-1", 0, "c1")], NOON)
+        for _ in range(3):
+            await store.append([entry("a-1", 0, "c1")], NOON)
+        assert len(store._batches) == 1
