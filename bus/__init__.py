@@ -70,6 +70,7 @@ from bus.core.messages import (
 )
 from bus.core.projection import PARK, STOP, Projection
 from bus.core.statistics import ProjectionStatistics, ShutdownReport, Statistics
+from bus.core.upcasting import Drop, Split, Upcaster
 from bus.memory import MemoryEventStore, MemoryViewStore
 
 __all__ = [
@@ -88,6 +89,7 @@ __all__ = [
     "DeadlineExceeded",
     "Decider",
     "DefinitionError",
+    "Drop",
     "Event",
     "Limits",
     "Loaded",
@@ -112,6 +114,7 @@ __all__ = [
     "Rejected",
     "Removed",
     "ShutdownReport",
+    "Split",
     "State",
     "Statistics",
     "StoreInUse",
@@ -123,6 +126,7 @@ __all__ = [
     "UnknownQuery",
     "Unreadable",
     "Unusable",
+    "Upcaster",
     "VersionConflict",
     "View",
     "ViewNotIndexed",

@@ -10,6 +10,7 @@ from typing import Self
 from uuid import uuid4
 
 from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
+from bus.core.names import category_of
 from bus.core.projection import IndexValue
 from bus.core.stored import (
     AlreadyRecorded,
@@ -108,6 +109,10 @@ class MemoryEventStore(_Opened):
     async def head(self) -> int:
         self._check_open()
         return len(self._log)
+
+    async def names(self) -> Mapping[str, str]:
+        self._check_open()
+        return {event.name: category_of(entry.stream) for entry in reversed(self._log) for event in entry.events}
 
     async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
         self._check_open()

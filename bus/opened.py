@@ -35,6 +35,7 @@ class OpenBus:
         limits: Limits,
     ) -> None:
         self._stack = stack
+        self._application = application
         self._event_store = event_store
         self._limits = limits
         self._tasks = anyio.create_task_group()
@@ -67,7 +68,9 @@ class OpenBus:
         )
 
     async def start(self) -> None:
-        """Checks the stores against each other, then starts the tasks of both sides."""
+        """Checks the stores against the application and each other, then starts the tasks of both sides."""
+        categories = {decider.category for decider in self._application.deciders}
+        self._application.schema.check_stored(await self._event_store.names(), categories)
         self.feed.advance(await self._event_store.head())
         await self.read.open()
         await self._tasks.__aenter__()

@@ -61,6 +61,13 @@ class EventStore(Protocol):
         """The last position, 0 while the store is empty."""
         ...
 
+    async def names(self) -> Mapping[str, str]:
+        """Every stored name that any event has, with the category of the first such event's stream.
+
+        Asked once, when a bus is opened, of a store that may hold a hundred million events: so appends keep count.
+        """
+        ...
+
     async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
         """Up to `limit` events that follow position `after`, in position order; fewer only at the end."""
         ...

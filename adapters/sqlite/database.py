@@ -49,6 +49,8 @@ class Database:
 
     connection: sqlite3.Connection
     identity: str
+    version: int
+    """Of its schema."""
     lock: FileLock | None
 
     def close(self) -> None:
@@ -78,8 +80,8 @@ def open_for_reading(path: Path, layout: Layout, url: str) -> Database:
     except sqlite3.Error as error:
         raise StoreNotReadable(f"{url} cannot be opened: {error}", store=url) from error
     try:
-        _check(connection, layout, url)
-        return Database(connection, _meta(connection, "identity"), None)
+        version = _check(connection, layout, url)
+        return Database(connection, _meta(connection, "identity"), version, None)
     except BaseException as error:
         connection.close()
         if isinstance(error, sqlite3.Error):
@@ -99,7 +101,7 @@ def open_for_writing(
         )
         try:
             _make_ready(connection, layout, url, synchronous)
-            return Database(connection, _meta(connection, "identity"), lock)
+            return Database(connection, _meta(connection, "identity"), len(layout.migrations), lock)
         except BaseException:
             connection.close()
             if not exists and path.stat().st_size == 0:

@@ -13,7 +13,18 @@ import msgspec
 
 from adapters.sqlite.append import Appender, texts
 from adapters.sqlite.database import Database, Synchronous, open_for_reading, open_for_writing, reading_uri
-from adapters.sqlite.event_schema import COMMANDS, HEAD, HISTORIES, HISTORY, LAYOUT, PAGE, STREAM_PAGES, stored_events
+from adapters.sqlite.event_schema import (
+    COMMANDS,
+    HEAD,
+    HISTORIES,
+    HISTORY,
+    LAYOUT,
+    NAMES,
+    NAMES_BEFORE_2,
+    PAGE,
+    STREAM_PAGES,
+    stored_events,
+)
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers
 from adapters.sqlite.thread import OwnerThread
@@ -49,6 +60,7 @@ class SqliteEventStore:
         self._heads_max = heads_max
         self._readers_max = readers_max
         self._identity = ""
+        self._schema_version = 0
         self._thread: OwnerThread[Database] | None = None
 
     @property
@@ -69,6 +81,7 @@ class SqliteEventStore:
             self._thread = None
             raise
         self._identity = database.identity
+        self._schema_version = database.version
         self._appender = Appender(database.connection, self._url, self._heads_max)
         self._readers = Readers(reading_uri(self._path), self._url, self._readers_max)
         return self
@@ -90,6 +103,9 @@ class SqliteEventStore:
     async def head(self) -> int:
         position: int = (await self._fetch(HEAD))[0][0]
         return position
+
+    async def names(self) -> Mapping[str, str]:
+        return dict(await self._fetch(NAMES if self._schema_version >= 2 else NAMES_BEFORE_2))
 
     async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
         return stored_events(await self._fetch(PAGE, after, limit))

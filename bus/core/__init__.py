@@ -5,6 +5,7 @@ from bus.core.decider import Decider
 from bus.core.errors import Rejected
 from bus.core.messages import REMOVED, Command, Event, Message, Query, Recorded, Removed, State, View, Views
 from bus.core.projection import PARK, STOP, Projection
+from bus.core.upcasting import Drop, Split, Upcaster
 
 __all__ = [
     "PARK",
@@ -13,6 +14,7 @@ __all__ = [
     "Application",
     "Command",
     "Decider",
+    "Drop",
     "Event",
     "Message",
     "Projection",
@@ -20,7 +22,9 @@ __all__ = [
     "Recorded",
     "Rejected",
     "Removed",
+    "Split",
     "State",
+    "Upcaster",
     "View",
     "Views",
 ]

@@ -72,9 +72,12 @@ class Recovery:
     async def _fold(self, found: Found, history: History) -> None:
         if found.fault is not None:
             return
-        codecs = self._schema.by_name
+        codecs, read = self._schema.by_name, self._schema.read
         try:
-            events = [codecs[name].decode(payload) for name, payload in history.events]
+            if self._schema.upcasters:
+                events = [event for name, payload in history.events for event in read(name, payload)]
+            else:
+                events = [codecs[name].decode(payload) for name, payload in history.events]
         except (KeyError, *DECODE_ERRORS):
             found.fault = await self._unreadable(history)
             return
