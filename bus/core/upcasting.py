@@ -179,6 +179,7 @@ def _check_circle(start: str, steps: Mapping[str, Upcasting]) -> None:
 
 
 def _checked(data: Any) -> Data:
+    checked: Data = data
     if not isinstance(data, dict):
         raise TypeError(f"it returned {data!r}, which is no dictionary")
-    return data
+    return checked
