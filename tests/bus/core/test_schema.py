@@ -1,11 +1,8 @@
 """The schema: stored names to types and back; what it cannot read it names exactly."""
 
-import enum
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import msgspec
 import pytest
@@ -13,6 +10,7 @@ import pytest
 from bus import DefinitionError, Drop, Event, Recorded, Split, Unreadable, Upcaster
 from bus.core.schema import Schema
 from bus.core.stored import StoredEvent
+from tests.support.kinds import RICH, Rich
 
 
 class Opened(Event, tag="opened"):
@@ -97,46 +95,15 @@ def test_a_recorded_event_knows_its_place() -> None:
 # What is old is read by its upcasters
 
 
-class Kind(enum.Enum):
-    ODD = "odd"
-
-
-class Rich(Event, tag="rich@2"):
-    at: datetime
-    day: date
-    lasted: timedelta
-    price: Decimal
-    key: UUID
-    raw: bytes
-    kind: Kind
-    by_number: dict[int, float]
-    large: int
-    pair: tuple[int, str]
-    several: frozenset[int]
-
-
 class Sum(Event, tag="sum"):
     total: float
 
 
 def test_what_passes_an_upcaster_unchanged_is_read_as_if_it_had_been_stored_today() -> None:
-    rich = Rich(
-        NOON,
-        NOON.date(),
-        timedelta(hours=-1, microseconds=1),
-        Decimal("0.10"),
-        UUID(int=7),
-        b"\x00\xff",
-        Kind.ODD,
-        {-1: 0.1, 2**70: 1e300},
-        2**70,
-        (1, "one"),
-        frozenset({3}),
-    )
     schema = Schema([Rich], [Upcaster("rich", to="rich@2")])
-    payload = schema.by_type[Rich].encode(rich)
+    payload = schema.by_type[Rich].encode(RICH)
     old = payload.replace(b'"rich@2"', b'"rich"')
-    assert schema.decode(stored("rich", old)) == schema.decode(stored("rich@2", payload)) == (rich,)
+    assert schema.decode(stored("rich", old)) == schema.decode(stored("rich@2", payload)) == (RICH,)
 
 
 def test_an_old_payload_may_lack_its_name() -> None:
