@@ -69,6 +69,7 @@ from bus.core.messages import (
     Views,
 )
 from bus.core.projection import PARK, STOP, Projection
+from bus.core.snapshots import Snapshots
 from bus.core.statistics import ProjectionStatistics, ShutdownReport, Statistics
 from bus.core.upcasting import Drop, Split, Upcaster
 from bus.memory import MemoryEventStore, MemoryViewStore
@@ -114,6 +115,7 @@ __all__ = [
     "Rejected",
     "Removed",
     "ShutdownReport",
+    "Snapshots",
     "Split",
     "State",
     "Statistics",

@@ -120,6 +120,7 @@ class OpenBus:
                 for progress in self.read.progress.values():
                     progress.check(self.feed.head)
             await self.write.intake.wait_idle()
+            await self.write.snapshots.wait_idle()
             if self._event_store.shared:
                 self.feed.advance(await self._event_store.head())
             head = self.feed.head
@@ -137,6 +138,8 @@ class OpenBus:
         """Who still works, in words."""
         names = [f"commands in flight ({self.write.busy})"] if self.write.busy else []
         names += [f"mailbox of {stream}" for stream in self.write.streams_with_mail[:10]]
+        if self.write.snapshots.busy:
+            names.append(f"snapshots ({self.write.snapshots.busy})")
         for projector in self.read.projectors.values():
             behind = self._behind(projector)
             if behind:
@@ -161,6 +164,10 @@ class OpenBus:
             events=write.commit.events,
             expired=write.deadlines.expired,
             restarts=self._supervisor.restarts,
+            snapshots=write.snapshots.written,
+            snapshot_failures=write.snapshots.failures,
+            snapshots_ignored=write.recovery.snapshots_ignored,
+            snapshot_error=write.snapshots.last_error or write.recovery.snapshot_error,
             position=self.feed.head,
             projections=tuple([self._statistics_of(projector) for projector in self.read.projectors.values()]),
         )

@@ -40,7 +40,7 @@ class Event(Message, tag=_unnamed, tag_field=TAG_FIELD):
 
 
 class State(Message):
-    """What an aggregate remembers: a fold of its events, never stored by itself."""
+    """What an aggregate remembers: a fold of its events, of which copies may be kept as snapshots."""
 
 
 class View(Message):
