@@ -47,6 +47,8 @@ def _sqlite(url: str, name: str, options: dict[str, object]) -> Any:
         what = f"no store is called {scheme!r}" if colon and scheme != "sqlite" else f"{url!r} is no URL of a store"
         raise Refused(f"{what}: {_FORMS}")
     path = url.removeprefix(_SQLITE)
+    if "?" in path:
+        raise Refused(f"{url!r} has options after a '?', and there are none for SQLite: {_FORMS}")
     try:
         store = getattr(import_module("adapters.sqlite"), name)
     except ModuleNotFoundError as error:

@@ -13,7 +13,7 @@ import aiosqlite
 import msgspec
 
 from adapters.sqlite.append import Appender, texts
-from adapters.sqlite.database import Database, Synchronous, open_for_reading, open_for_writing, reading_uri
+from adapters.sqlite.database import Database, Synchronous, check_level, open_for_reading, open_for_writing, reading_uri
 from adapters.sqlite.event_schema import (
     COMMANDS,
     HEAD,
@@ -56,7 +56,7 @@ class SqliteEventStore:
     ) -> None:
         self._path = real_path(path)
         self._url = url_of(path)
-        self._synchronous: Synchronous = synchronous
+        self._synchronous: Synchronous = check_level(synchronous)
         self._read_only = read_only
         self._busy_timeout_s = busy_timeout_s
         self._heads_max = heads_max

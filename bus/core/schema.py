@@ -6,14 +6,14 @@ from typing import Any
 import msgspec
 
 from bus.core import annotations
-from bus.core.errors import DefinitionError, Unreadable
+from bus.core.errors import DefinitionError, Unreadable, in_words
 from bus.core.messages import TAG_FIELD, Event, Recorded
 from bus.core.names import id_of, versioned
 from bus.core.stored import StoredEvent
 from bus.core.upcasting import Upcasting, chained, finals, missing, next_version
 
-DECODE_ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What decoding a payload raises."""
+DECODE_ERRORS = (Exception,)
+"""What decoding raises: errors of msgspec, and whatever else a user's `__post_init__` may think of."""
 
 _encode = msgspec.json.Encoder().encode
 _decode_plain = msgspec.json.Decoder(dict[str, Any]).decode
@@ -85,7 +85,7 @@ class Schema:
     def read(self, name: str, payload: bytes) -> tuple[Event, ...]:
         """The events that a stored one is read as: itself, or what its upcasters make of it.
 
-        Raises one of `DECODE_ERRORS`, or `KeyError` where nothing reads that name.
+        Raises one of `DECODE_ERRORS`, whatever it may be.
         """
         codec = self.by_name.get(name)
         if codec is not None:
@@ -113,20 +113,21 @@ class Schema:
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
-                raise UpcastFailed(f"its upcaster from {name!r} failed: {type(error).__name__}: {error}") from error
+                raise UpcastFailed(f"its upcaster from {name!r} failed: {in_words(error)}") from error
             ahead += reversed(steps)
         return events
 
     def decode(self, stored: StoredEvent) -> tuple[Event, ...]:
         """The events that a stored one is read as; raises `Unreadable`."""
+        if not self.is_readable(stored.name):
+            raise _unreadable(stored, "no event type of this application has that stored name")
         try:
             return self.read(stored.name, stored.payload)
-        except KeyError:
-            raise _unreadable(stored, "no event type of this application has that stored name") from None
         except UpcastFailed as error:
             raise _unreadable(stored, str(error)) from error
         except DECODE_ERRORS as error:
-            raise _unreadable(stored, f"its payload does not decode: {error}") from error
+            why = str(error) if isinstance(error, msgspec.MsgspecError) else in_words(error)
+            raise _unreadable(stored, f"its payload does not decode: {why}") from error
 
     def recorded(self, stored: StoredEvent) -> list[Recorded[Event]]:
         """The same with the stored one's place, which they share; raises `Unreadable`."""
@@ -151,7 +152,7 @@ def _written(name: str, data: dict[str, Any]) -> bytes:
     """Bytes by whose way plain data are read exactly as an event stored today would be."""
     try:
         return _encode({**data, TAG_FIELD: name})
-    except (TypeError, OverflowError, *DECODE_ERRORS) as error:
+    except DECODE_ERRORS as error:
         raise UpcastFailed(f"the data that it became cannot be encoded: {error}") from error
 
 

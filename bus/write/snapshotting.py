@@ -7,6 +7,7 @@ import anyio.lowlevel
 import msgspec
 
 from bus.core.decider import Decider
+from bus.core.errors import in_words
 from bus.core.limits import Limits
 from bus.core.messages import State
 from bus.core.snapshots import SnapshotCodec
@@ -14,7 +15,6 @@ from bus.core.stored import Snapshot
 from bus.ports import EventStore
 from bus.runtime.log import log
 from bus.runtime.reply import Reply, Signal
-from bus.write.answers import in_words
 from bus.write.directory import Actor
 
 

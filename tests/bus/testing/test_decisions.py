@@ -244,9 +244,7 @@ def test_a_state_of_which_no_snapshot_can_be_kept_is_found_where_snapshots_are_t
 
     kept = decisions(Snapshots(version=1, every_events=9))
     assert kept.decide(Add("pen"), Basket([]), ()).state == Basket(["pen"])
-    with pytest.raises(
-        AssertionError, match="Add: no snapshot can be kept of Basket.*read back from its snapshot differently"
-    ):
+    with pytest.raises(AssertionError, match="Add: no snapshot can be kept of Basket"):
         kept.decide(Add("odd"), Basket([]), ())
     with pytest.raises(AssertionError, match="decider 'basket': no snapshot can be kept"):
         kept.recover([Added("odd")])
