@@ -2,8 +2,22 @@
 
 import pytest
 
-from bus import Application, Bus, Event, Limits, MemoryEventStore, MemoryViewStore, ProjectionStopped, Unreadable
+from bus import (
+    STOP,
+    Application,
+    Bus,
+    Event,
+    Limits,
+    MemoryEventStore,
+    MemoryViewStore,
+    Projection,
+    ProjectionStopped,
+    Recorded,
+    Unreadable,
+    View,
+)
 from bus.core.stored import NewEvent, ViewChanges, ViewTable
+from bus.read.projector import table_of
 from tests.contracts.entries import NOON, entry
 from tests.support.generations import (
     ACCOUNT,
@@ -77,6 +91,25 @@ async def test_a_projection_sees_them_in_their_places_and_goes_on_with_the_feed(
             await bus.wait_settled()
             assert await bus.query(GetStatement("a")) == Statement(lines)
             assert bus.statistics().projections[0].position == 8
+
+
+class Fees(View):
+    cents: list[int]
+
+
+def project_fee(view: Fees | None, recorded: Recorded[Withdrawn], key: str) -> Fees:
+    return Fees([*(view.cents if view else []), recorded.event.cents])
+
+
+async def test_a_projection_gets_of_a_split_event_only_what_it_takes() -> None:
+    store, views = await old_store(), ToldViewStore()
+    fees = Projection(name="fees", version=1, view=Fees, project=project_fee, key=lambda one: "all", on_poison=STOP)
+    application = Application(deciders=[ACCOUNT], projections=[fees], upcasters=UPCASTERS)
+    async with Bus(application, event_store=store, view_store=views) as bus:
+        await bus.wait_settled()
+        assert bus.statistics().projections[0].stopped is None
+        async with views.snapshot() as reader:
+            assert await reader.get(table_of(fees), "all") == b'{"cents":[4]}'
 
 
 async def test_a_checkpoint_moves_over_what_was_dropped() -> None:
