@@ -35,6 +35,7 @@ class OpenBus:
         limits: Limits,
     ) -> None:
         self._stack = stack
+        self._application = application
         self._event_store = event_store
         self._limits = limits
         self._tasks = anyio.create_task_group()
@@ -67,7 +68,9 @@ class OpenBus:
         )
 
     async def start(self) -> None:
-        """Checks the stores against each other, then starts the tasks of both sides."""
+        """Checks the stores against the application and each other, then starts the tasks of both sides."""
+        categories = {decider.category for decider in self._application.deciders}
+        self._application.schema.check_stored(await self._event_store.names(), categories)
         self.feed.advance(await self._event_store.head())
         await self.read.open()
         await self._tasks.__aenter__()
@@ -117,6 +120,7 @@ class OpenBus:
                 for progress in self.read.progress.values():
                     progress.check(self.feed.head)
             await self.write.intake.wait_idle()
+            await self.write.snapshots.wait_idle()
             if self._event_store.shared or self.write.doubt is not None:
                 await self.write.find_end()
             head = self.feed.head
@@ -134,6 +138,8 @@ class OpenBus:
         """Who still works, in words."""
         names = [f"commands in flight ({self.write.busy})"] if self.write.busy else []
         names += [f"mailbox of {stream}" for stream in self.write.streams_with_mail[:10]]
+        if self.write.snapshots.busy:
+            names.append(f"snapshots ({self.write.snapshots.busy})")
         for projector in self.read.projectors.values():
             behind = self._behind(projector)
             if behind:
@@ -158,6 +164,10 @@ class OpenBus:
             events=write.commit.events,
             expired=write.deadlines.expired,
             restarts=self._supervisor.restarts,
+            snapshots=write.snapshots.written,
+            snapshot_failures=write.snapshots.failures,
+            snapshots_ignored=write.recovery.snapshots_ignored,
+            snapshot_error=write.snapshots.last_error or write.recovery.snapshot_error,
             position=self.feed.head,
             projections=tuple([self._statistics_of(projector) for projector in self.read.projectors.values()]),
         )

@@ -41,6 +41,8 @@ class Database:
     path: Path
     connection: sqlite3.Connection
     identity: str
+    version: int
+    """Of its schema."""
     lock: FileLock | None
     _keeper: sqlite3.Connection | None = None
 
@@ -78,8 +80,8 @@ def open_for_reading(path: Path, layout: Layout, url: str) -> Database:
     except DRIVER_ERRORS as error:
         raise _unopenable(error, url) from error
     try:
-        _check(connection, path, layout, url, header)
-        return Database(path, connection, _meta(connection, "identity", url), None)
+        version = _check(connection, path, layout, url, header)
+        return Database(path, connection, _meta(connection, "identity", url), version, None)
     except BaseException as error:
         connection.close()
         if isinstance(error, DRIVER_ERRORS):
@@ -107,7 +109,7 @@ def open_for_writing(
         try:
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             _make_ready(connection, path, layout, url, header)
-            return Database(path, connection, _meta(connection, "identity", url), lock)
+            return Database(path, connection, _meta(connection, "identity", url), len(layout.migrations), lock)
         except BaseException:
             keeper = _log_keeper(path)
             connection.close()

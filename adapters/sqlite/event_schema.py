@@ -39,6 +39,23 @@ CREATE TABLE events(
 -- A command is recorded once.
 CREATE UNIQUE INDEX events_by_command ON events(command_id) WHERE command_ordinal = 0;
 """,
+        """
+CREATE TABLE names(
+    name TEXT PRIMARY KEY,  -- a stored name that events have: kept by appends, since to look for it is to read all
+    category TEXT NOT NULL  -- the category of the stream of the first such event
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE snapshots(
+    stream_key INTEGER PRIMARY KEY REFERENCES streams, -- each stream has one at most, the latest
+    version INTEGER NOT NULL,   -- the version of the stream whose state it is
+    format TEXT NOT NULL,       -- what the state must look like to whoever reads it; of another format it is ignored
+    payload BLOB NOT NULL       -- the encoded state, as the bus gave it
+) STRICT;
+
+-- The only reading of all events, once.
+INSERT OR IGNORE INTO names SELECT e.name, substr(s.name, 1, instr(s.name || '-', '-') - 1)
+FROM events e CROSS JOIN streams s USING (stream_key) ORDER BY e.position;
+""",
     ),
 )
 
@@ -54,6 +71,14 @@ _STORED = (
 )
 
 HEAD = "SELECT coalesce(max(position), 0) FROM events"
+
+NAMES = "SELECT name, category FROM names"
+
+# In a file of the first schema, which who only reads it may not bring up to date.
+NAMES_BEFORE_2 = """
+SELECT DISTINCT e.name, substr(s.name, 1, instr(s.name || '-', '-') - 1)
+FROM events e CROSS JOIN streams s USING (stream_key)
+"""
 
 PAGE = f"""
 SELECT {_STORED} FROM events e CROSS JOIN streams s USING (stream_key)

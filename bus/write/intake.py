@@ -191,7 +191,7 @@ class Intake:
 
 
 def _is_given_up(envelope: Envelope) -> bool:
-    """Whether nobody waits for it and it is not decided: whoever sends it now does so anew, behind what was sent since."""
+    """Whether nobody waits for it and it is not decided: whoever sends it now does so anew, behind what came since."""
     return not envelope.wanted() and envelope in (envelope.actor.mail or ())
 
 

@@ -25,6 +25,7 @@ from bus.write.envelope import Envelope
 from bus.write.intake import Intake
 from bus.write.recovery import Found, Recovery
 from bus.write.settling import Settling
+from bus.write.snapshotting import Snapshotting
 
 
 class WriteSide:
@@ -77,6 +78,7 @@ class WriteSide:
         )
         self.commit = GroupCommit(store, clock=clock, limits=limits)
         self.recovery = Recovery(store, application.schema, limits)
+        self.snapshots = Snapshotting(application.deciders, store, new_reply=new_reply, limits=limits)
         self._settling = Settling(
             application.schema, feed, settle=self.intake.settle, settled=self.intake.settled, limits=limits
         )
@@ -93,6 +95,8 @@ class WriteSide:
         self._supervisor.start("dispatcher", self.dispatcher.run)
         self._supervisor.start("deadlines", self.deadlines.run)
         self._supervisor.start("passivation", self._passivate)
+        if self.snapshots.is_wanted:
+            self._supervisor.start("snapshots", self.snapshots.run)
 
     @property
     def busy(self) -> int:
@@ -110,6 +114,8 @@ class WriteSide:
                 self._recover(turn.cold)
             if turn.staged:
                 again = await self._commit(turn)
+            if self.snapshots.is_wanted:
+                self.snapshots.look(actors)
         except BaseException:
             self._break(turn, actors)
             raise
@@ -229,7 +235,8 @@ class WriteSide:
             fault = failure if found is None else found[actor.stream].fault
             if fault is None:
                 assert found is not None
-                actor.state, actor.version = found[actor.stream].state, found[actor.stream].version
+                one = found[actor.stream]
+                actor.state, actor.version, actor.snapshot_version = one.state, one.version, one.snapshot_version
                 if actor.mail is not None:
                     self.dispatcher.wake(actor)
             else:

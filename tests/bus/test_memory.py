@@ -7,10 +7,11 @@ from bus.memory import MemoryEventStore, MemoryViewStore
 from tests.contracts.entries import NOON, entry
 from tests.contracts.event_reading import EventReadingLaws
 from tests.contracts.event_store import EventStoreLaws, NewStore
+from tests.contracts.snapshots import SnapshotLaws
 from tests.contracts.view_store import NewViewStore, ViewStoreLaws
 
 
-class TestMemoryEventStore(EventStoreLaws, EventReadingLaws):
+class TestMemoryEventStore(EventStoreLaws, EventReadingLaws, SnapshotLaws):
     @pytest.fixture
     def new_store(self) -> NewStore:
         return MemoryEventStore

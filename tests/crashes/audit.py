@@ -84,7 +84,7 @@ class EventAudit:
 async def audit_views(application: Application, events: Sequence[StoredEvent], store: ViewStore) -> Mapping[str, int]:
     """Compares the views with the fold of the events up to their checkpoint; returns the checkpoints by projection."""
     positions: dict[str, int] = {}
-    recorded = [application.schema.recorded(event) for event in events]
+    recorded = [one for event in events for one in application.schema.recorded(event)]
     async with store:
         tables = {one: ViewTable(one.name, one.version, one.indexes) for one in application.projections}
         checkpoints = await store.prepare(list(tables.values()))

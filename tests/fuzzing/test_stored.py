@@ -121,7 +121,7 @@ def test_a_stored_event_is_read_or_told_as_unreadable(
         *(1, stream, 1, name, payload, recorded_at, command_id, fingerprint, correlation_id, causation_id, traceparent)
     )
     try:
-        recorded = schema.recorded(stored)
+        (recorded,) = schema.recorded(stored)
     except Unreadable as error:
         assert (error.position, error.name) == (1, name)
         assert "The event is kept as it is" in str(error)

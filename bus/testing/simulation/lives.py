@@ -111,7 +111,7 @@ class Simulation:
             except StoreUnavailable:
                 world.history.note("not opened")
                 return False
-            self._forget = bus._opened().write.abandon
+            self._forget = bus._opened().write.abandon  # pyright: ignore[reportPrivateUsage]
             if self._closings:
                 self._closings -= 1
                 for _ in range(self._senders):

@@ -116,7 +116,8 @@ async def test_a_failed_opening_holds_no_lock(tmp_path: Path) -> None:
         connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
         with pytest.raises(StoreTooNew) as caught:
             await SqliteEventStore(tmp_path / "x.db").__aenter__()
-        connection.execute("UPDATE meta SET value = '1' WHERE name = 'schema_version'")
+        now = str(len(LAYOUT.migrations))
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (now,))
     async with SqliteEventStore(tmp_path / "x.db"):
         # As long as the error lives, so does what it refers to.
         assert caught.value.__traceback__ is not None

@@ -23,33 +23,60 @@ from bus.core.stored import AlreadyRecorded, Appended, Stale, StoredEvent
 from tests.adapters.sqlite.files import raw, schema
 from tests.contracts.entries import entry
 
-GOLDEN = Path(__file__).parent / "golden" / "events-1.sql"
+GOLDEN = Path(__file__).parent / "golden"
 
 
-async def test_a_file_of_the_first_schema_still_opens_and_goes_on(tmp_path: Path) -> None:
-    with raw(tmp_path / "e.db") as connection:
-        connection.executescript(GOLDEN.read_text())
-    noon = datetime(2013, 1, 1, 12, tzinfo=UTC)
-    first = StoredEvent(
-        1, "flight-1", 1, "flight-scheduled", b'{"a":1}', noon, "c1", b"\x01\x02", "talk", "why", "00-1"
-    )
-    second = StoredEvent(2, "flight-1", 2, "flight-departed", b"{}", noon, "c1", b"\x01\x02", "talk", "why", "00-1")
-    third = StoredEvent(3, "flight-2", 1, "flight-scheduled", b"{}", noon, "c2", b"\x03")
+NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
+FIRST = StoredEvent(1, "flight-1", 1, "flight-scheduled", b'{"a":1}', NOON, "c1", b"\x01\x02", "talk", "why", "00-1")
+SECOND = StoredEvent(2, "flight-1", 2, "flight-departed", b"{}", NOON, "c1", b"\x01\x02", "talk", "why", "00-1")
+THIRD = StoredEvent(3, "flight-2", 1, "flight-scheduled", b"{}", NOON, "c2", b"\x03")
+"""What each golden file holds."""
+
+VERSIONS = range(1, len(LAYOUT.migrations) + 1)
+
+
+def golden(version: int, path: Path) -> None:
+    """Makes the file as that schema version wrote it."""
+    with raw(path) as connection:
+        connection.executescript((GOLDEN / f"events-{version}.sql").read_text())
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_file_of_each_schema_still_opens_and_goes_on(tmp_path: Path, version: int) -> None:
+    golden(version, tmp_path / "e.db")
     async with SqliteEventStore(tmp_path / "e.db") as store:
         assert store.identity == "7f0c2a52-6f2c-4d1e-9d53-0d5f4b1f6a10"
-        assert list(await store.page(0, 9)) == [first, second, third]
-        assert list(await store.stream_pages({"flight-2": 0}, 9)) == [third]
+        assert list(await store.page(0, 9)) == [FIRST, SECOND, THIRD]
+        assert list(await store.stream_pages({"flight-2": 0}, 9)) == [THIRD]
+        assert dict(await store.names()) == {"flight-scheduled": "flight", "flight-departed": "flight"}
         batch = [entry("flight-1", 2, "c3"), entry("flight-2", 0, "c4"), entry("flight-3", 0, "c1")]
-        assert await store.append(batch, noon) == Appended(3, {1: Stale(1), 2: AlreadyRecorded((first, second))})
+        assert await store.append(batch, NOON) == Appended(3, {1: Stale(1), 2: AlreadyRecorded((FIRST, SECOND))})
+        assert "event-0" in await store.names()
 
 
-async def test_the_first_schema_is_the_one_made_today(tmp_path: Path) -> None:
-    with raw(tmp_path / "golden.db") as connection:
-        connection.executescript(GOLDEN.read_text())
-    async with SqliteEventStore(tmp_path / "new.db"):
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_file_of_each_schema_is_read_beside_and_stays_as_it_is(tmp_path: Path, version: int) -> None:
+    golden(version, tmp_path / "e.db")
+    before = schema(tmp_path / "e.db")
+    async with SqliteEventStore(tmp_path / "e.db", read_only=True) as store:
+        assert list(await store.page(0, 9)) == [FIRST, SECOND, THIRD]
+        assert dict(await store.names()) == {"flight-scheduled": "flight", "flight-departed": "flight"}
+    assert schema(tmp_path / "e.db") == before
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_file_of_each_schema_becomes_the_one_made_today(tmp_path: Path, version: int) -> None:
+    golden(version, tmp_path / "golden.db")
+    assert (schema(tmp_path / "golden.db") == await _made_today(tmp_path)) == (version == VERSIONS[-1])
+    async with SqliteEventStore(tmp_path / "golden.db"):
         pass
-    assert len(LAYOUT.migrations) == 1, "a later schema: compare with a golden file of its own"
-    assert schema(tmp_path / "new.db") == schema(tmp_path / "golden.db")
+    assert schema(tmp_path / "golden.db") == await _made_today(tmp_path)
+
+
+async def _made_today(folder: Path) -> list[tuple[str, ...]]:
+    async with SqliteEventStore(folder / "new.db"):
+        pass
+    return schema(folder / "new.db")
 
 
 @pytest.fixture
