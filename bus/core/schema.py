@@ -45,6 +45,8 @@ class Schema:
             by_name[name] = EventCodec(name, event, _encode, msgspec.json.Decoder(event).decode)
         self.by_name: Mapping[str, EventCodec] = by_name
         self.by_type: Mapping[type[Event], EventCodec] = {codec.type: codec for codec in by_name.values()}
+        self.decoders = {name: codec.decode for name, codec in by_name.items()}
+        """What recovery asks for ten thousand times in a row."""
         self.upcasters: Mapping[str, Upcasting] = chained(upcasters, by_name)
         """By the stored name that each begins at."""
         self.missing = missing(by_name, self.upcasters)

@@ -101,12 +101,12 @@ class Recovery:
             self._begin(found, history.snapshot)
         if found.fault is not None:
             return
-        codecs, read = self._schema.by_name, self._schema.read
+        decoders, read = self._schema.decoders, self._schema.read
         try:
             if self._schema.upcasters:
                 events = [event for name, payload in history.events for event in read(name, payload)]
             else:
-                events = [codecs[name].decode(payload) for name, payload in history.events]
+                events = [decoders[name](payload) for name, payload in history.events]
         except DECODE_ERRORS:
             found.fault = await self._unreadable(history)
             return
