@@ -1,0 +1,72 @@
+"""URLs of databases: what the driver is given, which schema is meant, and the name for people, without the password."""
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+DEFAULT_SCHEMA = "doubledecker"
+
+_SCHEMES = ("postgresql", "postgres")
+_SECRET = re.compile("password|secret", re.IGNORECASE)
+_SCHEMA = re.compile("(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A schema of a database, and how to connect to it."""
+
+    dsn: str = field(repr=False)
+    """As the driver takes it; may hold a password."""
+    url: str
+    """As people may see it."""
+    schema: str
+    statement_cache_size: int | None
+    """How many prepared statements a connection keeps; None is the driver's default, 0 none."""
+
+    @property
+    def quoted_schema(self) -> str:
+        """As an identifier in SQL."""
+        return f'"{self.schema}"'
+
+
+def target_of(url: str) -> Target:
+    """Raises ValueError, which never repeats the URL, for one that names no database.
+
+    `?schema=` and `?statement_cache_size=` are ours; all other parameters are the driver's.
+    """
+    try:
+        parts = urlsplit(url)
+        parameters = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"the URL is malformed; {_FORM}") from None
+    if parts.scheme not in _SCHEMES or parts.fragment:
+        raise ValueError(f"the URL must begin with postgresql:// and have no '#'; {_FORM}")
+    ours = {"schema": DEFAULT_SCHEMA, "statement_cache_size": ""}
+    theirs: list[tuple[str, str]] = []
+    for name, value in parameters:
+        if name in ours:
+            ours[name] = value
+        else:
+            theirs.append((name, value))
+    schema, size = ours["schema"], ours["statement_cache_size"]
+    if not _SCHEMA.fullmatch(schema):
+        raise ValueError(f"{schema!r} is no name of a schema: up to 63 letters, digits and '_', not beginning with pg_")
+    if size and not size.isdecimal():
+        raise ValueError(f"statement_cache_size is a number, not {size!r}")
+    return Target(
+        dsn=urlunsplit(parts._replace(query=urlencode(theirs))),
+        url=_public(parts, parameters),
+        schema=schema,
+        statement_cache_size=int(size) if size else None,
+    )
+
+
+def _public(parts: SplitResult, parameters: list[tuple[str, str]]) -> str:
+    credentials, at, place = parts.netloc.rpartition("@")
+    user = credentials.partition(":")[0]
+    shown = [(name, value) for name, value in parameters if not _SECRET.search(name)]
+    return urlunsplit(parts._replace(netloc=f"{user}{at}{place}", query=urlencode(shown, quote_via=quote)))
+
+
+_FORM = "write postgresql://user:password@host:5432/database?schema=name"
