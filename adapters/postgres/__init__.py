@@ -7,5 +7,6 @@ what a failure means.
 """
 
 from adapters.postgres.events import PostgresEventStore
+from adapters.postgres.views import PostgresViewStore
 
-__all__ = ["PostgresEventStore"]
+__all__ = ["PostgresEventStore", "PostgresViewStore"]

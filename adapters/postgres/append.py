@@ -1,13 +1,14 @@
 """Batches become arguments of the procedures that append them: all at once as a rule, entry by entry else."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+from adapters.postgres.heads import Heads
 from bus.core.stored import Append, Refusal, Stale, Unstorable, entry_fault
 
 Arguments: TypeAlias = tuple[Any, ...]
 
-APPEND_ALL = f"CALL {{schema}}.append_all({', '.join(f'${number}' for number in range(1, 17))}, NULL)"
+APPEND_ALL = f"CALL {{schema}}.append_all({', '.join(f'${number}' for number in range(1, 19))}, NULL)"
 APPEND_EACH = f"CALL {{schema}}.append_each({', '.join(f'${number}' for number in range(1, 12))}, NULL, NULL)"
 
 _VERSION_MAX = 2**63 - 2
@@ -15,12 +16,24 @@ _NOWHERE = -1
 """A version that no stream has."""
 
 
-def all_at_once(batch: Sequence[Append], moment: int) -> Arguments | None:
-    """What `append_all` takes; None where the entries do not even fit each other.
+class Staged(NamedTuple):
+    """A batch as `append_all` takes it."""
+
+    arguments: Arguments
+    reached: Mapping[str, int]
+    """The versions of its streams afterwards."""
+    last_command_id: str | None
+    """Of its last event, None where it has none."""
+    events: int
+
+
+def all_at_once(batch: Sequence[Append], moment: int, heads: Heads) -> Staged | None:
+    """None where the entries do not even fit each other.
 
     The first version expected of a stream must be there, and no later one may be. Where the stream gets events, the
     unique index sees to the second.
     """
+    known = heads.get
     streams: list[str] = []
     versions: list[int] = []
     names: list[str] = []
@@ -65,10 +78,16 @@ def all_at_once(batch: Sequence[Append], moment: int) -> Arguments | None:
             ordinals += range(size)
             prints += [entry.fingerprint] * size
         reached[stream] = expected + len(events)
-    there = {stream: version for stream, version in first.items() if version}
+    there = {stream: version for stream, version in first.items() if version and known(stream) != version}
     free = {entry.stream: first[entry.stream] + 1 for entry in idle if reached[entry.stream] == first[entry.stream]}
     arrays = (streams, versions, names, payloads, moment, command_ids, ordinals, prints, *_contexts(batch, each=False))
-    return (*arrays, *_pairs(there), *_pairs(free), [entry.command_id for entry in idle] or None)
+    checks = (*_pairs(there), *_pairs(free), [entry.command_id for entry in idle] or None)
+    return Staged(
+        (*arrays, *(heads.anchor or (None, None)), *checks),
+        reached,
+        command_ids[-1] if command_ids else None,
+        len(streams),
+    )
 
 
 def each_by_itself(batch: Sequence[Append], moment: int) -> tuple[Arguments, Mapping[int, Unstorable]]:

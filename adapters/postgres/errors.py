@@ -9,6 +9,9 @@ from bus.core.errors import StoreUnavailable
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError)
 """What the driver raises when the server says no, is not there, or goes away; a timeout is an `OSError`."""
 
+CANCELLED = "57014"
+UNIQUE_VIOLATION = "23505"
+
 _DATA_CLASSES = ("22", "54", "23502", "23514")
 """SQLSTATEs of values that the tables cannot hold: data exceptions, limits exceeded, NULL and checks."""
 
@@ -27,8 +30,8 @@ _ADVICE = {
 }
 
 
-class AppendInDoubt(Exception):
-    """The connection was lost, or the wait ended, while an append was under way; append it again."""
+class InDoubt(Exception):
+    """The connection was lost, or the wait ended, while a transaction was under way, and may yet be committed."""
 
 
 def sqlstate(error: BaseException) -> str:
@@ -44,8 +47,8 @@ def is_data_error(error: BaseException) -> bool:
     return isinstance(error, (asyncpg.InterfaceError, UnicodeError)) and isinstance(error, ValueError)
 
 
-def told_by_server(error: BaseException) -> bool:
-    """Whether the server answered, and goes on serving the connection: then the statement has ended.
+def has_ended(error: BaseException) -> bool:
+    """Whether the server answered and goes on serving the connection: then the statement is over, whatever it did.
 
     FATAL and PANIC end the session, perhaps in the middle of a commit.
     """
@@ -53,6 +56,14 @@ def told_by_server(error: BaseException) -> bool:
         return False
     severity: str | None = getattr(error, "severity_en", None) or getattr(error, "severity", None)
     return severity == "ERROR"
+
+
+def is_certain(error: BaseException) -> bool:
+    """Whether nothing was committed by a procedure that failed.
+
+    Its commit is the last thing that it does, and after that nothing can go wrong but that it is cancelled.
+    """
+    return has_ended(error) and sqlstate(error) != CANCELLED
 
 
 def unavailable(error: BaseException, url: str) -> StoreUnavailable:

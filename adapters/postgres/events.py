@@ -12,13 +12,16 @@ from adapters.postgres.append import APPEND_ALL, APPEND_EACH, Arguments, all_at_
 from adapters.postgres.connections import Connection, Connections
 from adapters.postgres.errors import (
     DRIVER_ERRORS,
-    AppendInDoubt,
+    UNIQUE_VIOLATION,
+    InDoubt,
+    has_ended,
+    is_certain,
     is_data_error,
     sqlstate,
     told,
-    told_by_server,
     unavailable,
 )
+from adapters.postgres.heads import Heads
 from adapters.postgres.reading import (
     COMMANDS,
     HEAD,
@@ -43,20 +46,27 @@ LAYOUT: Final = Layout(
     folder="events",
 )
 
-_UNIQUE_VIOLATION = "23505"
-
 
 class PostgresEventStore:
     """Events in one schema of a database, for any number of buses at a time.
 
     `postgresql://user:password@host:5432/database?schema=name`; the schema is created where it is missing, which
     `read_only=True` does not. `timeout_s` bounds the wait for a connection and for each statement, `readers_max` the
-    connections that read at the same time; one more appends.
+    connections that read at the same time (one more appends), `heads_max` the streams whose version is remembered.
     """
 
     shared = True
 
-    def __init__(self, url: str, *, read_only: bool = False, timeout_s: float = 30.0, readers_max: int = 4) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        read_only: bool = False,
+        timeout_s: float = 30.0,
+        readers_max: int = 4,
+        heads_max: int = 200_000,
+    ) -> None:
+        self._heads_max = heads_max
         self._target = target_of(url)
         self._read_only = read_only
         self._timeout_s = timeout_s
@@ -85,6 +95,7 @@ class PostgresEventStore:
             raise
         self._writers = Connections(self._target, 1, connect_timeout_s=self._timeout_s)
         self._writers.add(connection)
+        self._heads = Heads(self._heads_max)
         self._readers = Connections(self._target, self._readers_max, connect_timeout_s=self._timeout_s)
         return self
 
@@ -102,11 +113,15 @@ class PostgresEventStore:
             raise StoreUnavailable(f"{self.url} was opened read-only: nothing can be recorded", store=self.url)
         moment = to_microseconds(recorded_at)
         async with self._writers.lease() as connection:
-            arguments = all_at_once(batch, moment)
-            if arguments is not None:
-                row = await self._call(connection, APPEND_ALL, arguments, batch)
+            staged = all_at_once(batch, moment, self._heads)
+            if staged is not None:
+                row = await self._call(connection, APPEND_ALL, staged.arguments, batch)
                 if row is not None and row[0] >= 0:
+                    if staged.last_command_id is not None:
+                        self._heads.update(staged.reached, (row[0] + staged.events, staged.last_command_id))
                     return Appended(row[0], {})
+            # What was remembered may be why.
+            self._heads.clear()
             arguments, faults = each_by_itself(batch, moment)
             row = await self._call(connection, APPEND_EACH, arguments, batch)
             assert row is not None, "entry by entry, nothing is unexpected"
@@ -132,18 +147,18 @@ class PostgresEventStore:
                 assert row is not None, "a procedure with results gives one row"
                 return tuple(row)
         except (*DRIVER_ERRORS, ValueError) as error:
-            if query is APPEND_ALL and (is_data_error(error) or sqlstate(error) == _UNIQUE_VIOLATION):
+            if query is APPEND_ALL and (is_data_error(error) or sqlstate(error) == UNIQUE_VIOLATION):
                 return None
-            if told_by_server(error) and not await self._happened(connection, batch):
+            if is_certain(error) or (has_ended(error) and not await self._happened(connection, batch)):
                 raise unavailable(error, self.url) from error
-            raise AppendInDoubt(
+            raise InDoubt(
                 f"{self.url}: it is not certain whether an append that failed ({told(error)}) was or will be recorded"
             ) from error
 
     async def _happened(self, connection: Connection, batch: Sequence[Append]) -> bool:
-        """Whether an append that the server ended with an error, perhaps after its commit, is there.
+        """Whether an append that was cancelled, perhaps after its commit, is there.
 
-        Nothing is on its way any more, on this connection, and so what is not there now never will be.
+        Nothing of it is on its way any more, and so what is not there now never will be.
         """
         wanted = texts(entry.command_id for entry in batch if entry.events)
         try:

@@ -28,8 +28,11 @@ SELECT {columns} FROM unnest($1::text[], $2::bigint[]) AS wanted(stream, version
 STREAM_PAGES = _OF_STREAMS.format(columns=_STORED)
 HISTORIES = _OF_STREAMS.format(columns="e.stream, e.name, e.payload")
 
-COMMANDS = f"SELECT {_STORED} FROM {{schema}}.events e WHERE e.command_id = ANY($1::text[]) ORDER BY e.position"
-
+COMMANDS = f"""
+SELECT {_STORED} FROM unnest($1::text[]) AS wanted(command_id) CROSS JOIN LATERAL (
+    SELECT * FROM {{schema}}.events own WHERE own.command_id = wanted.command_id ORDER BY own.command_ordinal OFFSET 0
+) AS e ORDER BY e.position
+"""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)

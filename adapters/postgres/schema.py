@@ -14,8 +14,8 @@ from bus.core.errors import StoreNotReadable, StoreReadOnly, StoreTooNew, Unusab
 
 SERVER_VERSION_MIN: Final = 13
 
-_LOCK_CLASS: Final = 0x44424D69
-"""Of the advisory lock under which schemas are made: "DBMi"."""
+MIGRATION_LOCK: Final = "SELECT pg_advisory_xact_lock(1145195881, hashtext($1))"
+"""Under which the tables of a schema are made."""
 
 _READ_ONLY = ("25006", "42501")
 _REFUSED = ("28", "3D", "42")
@@ -76,7 +76,7 @@ async def _make_ready(connection: Connection, target: Target, layout: Layout, *,
     if version < len(migrations):
         async with connection.transaction(isolation="read_committed"):
             # Whoever comes second looks again, and finds the work done.
-            await connection.execute(f"SELECT pg_advisory_xact_lock({_LOCK_CLASS}, hashtext('{target.schema}'))")
+            await connection.execute(MIGRATION_LOCK, target.schema)
             version = await _version(connection, target, layout, len(migrations))
             if version < len(migrations):
                 await _migrate(connection, target, layout, migrations[version:], len(migrations))

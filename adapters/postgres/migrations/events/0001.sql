@@ -44,6 +44,7 @@ CREATE PROCEDURE {schema}.append_all(
     streams text[], versions bigint[], names text[], payloads bytea[], moment bigint,
     command_ids text[], command_ordinals integer[], fingerprints bytea[],
     correlation_ids text[], causation_ids text[], traceparents text[], -- each may be NULL instead of all NULLs
+    anchor_position bigint, anchor_command_id text, -- an event that must be in its place, NULL for none
     there_streams text[], there_versions bigint[], -- events that must be there
     free_streams text[], free_versions bigint[],   -- versions that must not
     free_command_ids text[],                       -- commands that must not have recorded anything
@@ -52,7 +53,9 @@ CREATE PROCEDURE {schema}.append_all(
 BEGIN
     CALL {schema}.lock_appends();
     -- Each is looked up by itself, for a join might read the table from end to end.
-    IF EXISTS (
+    IF anchor_command_id IS DISTINCT FROM (
+        SELECT e.command_id FROM {schema}.events e WHERE e.position = anchor_position
+    ) OR EXISTS (
         SELECT FROM unnest(there_streams, there_versions) AS wanted(stream, version)
         WHERE (SELECT e.version FROM {schema}.events e
                WHERE e.stream = wanted.stream AND e.version = wanted.version) IS NULL
