@@ -19,9 +19,7 @@ else:
 
 async def connect(target: Target, timeout_s: float) -> Connection:
     """A new connection; raises the driver's errors."""
-    options: dict[str, Any] = {}
-    if target.statement_cache_size is not None:
-        options["statement_cache_size"] = target.statement_cache_size
+    options: dict[str, Any] = {"statement_cache_size": 0} if target.pooled else {}
     return await asyncpg.connect(target.dsn, timeout=timeout_s, **options)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from operator import itemgetter
 from types import TracebackType
@@ -22,6 +22,7 @@ from adapters.postgres.errors import (
     unavailable,
 )
 from adapters.postgres.heads import Heads
+from adapters.postgres.news import News
 from adapters.postgres.reading import (
     COMMANDS,
     HEAD,
@@ -34,7 +35,7 @@ from adapters.postgres.reading import (
     to_microseconds,
     versions,
 )
-from adapters.postgres.schema import Layout, open_schema
+from adapters.postgres.schema import Layout, open_schema, unusable
 from adapters.postgres.urls import target_of
 from bus.core.errors import StoreInUse, StoreUnavailable
 from bus.core.stored import AlreadyRecorded, Append, Appended, History, Refusal, StoredEvent
@@ -52,7 +53,9 @@ class PostgresEventStore:
 
     `postgresql://user:password@host:5432/database?schema=name`; the schema is created where it is missing, which
     `read_only=True` does not. `timeout_s` bounds the wait for a connection and for each statement, `readers_max` the
-    connections that read at the same time (one more appends), `heads_max` the streams whose version is remembered.
+    connections that read at the same time (one more appends, and one listens), `heads_max` the streams whose version
+    is remembered. `notify_interval_s` is the shortest time between two messages to other processes. Behind a pooler
+    that gives each transaction another session write `?pooled=yes`; then `listen_url` may name the server itself.
     """
 
     shared = True
@@ -65,7 +68,11 @@ class PostgresEventStore:
         timeout_s: float = 30.0,
         readers_max: int = 4,
         heads_max: int = 200_000,
+        listen_url: str | None = None,
+        notify_interval_s: float = 0.05,
     ) -> None:
+        self._listen_url = listen_url
+        self._notify_interval_s = notify_interval_s
         self._heads_max = heads_max
         self._target = target_of(url)
         self._read_only = read_only
@@ -90,12 +97,21 @@ class PostgresEventStore:
         try:
             connection = await open_schema(self._target, LAYOUT, read_only=self._read_only, timeout_s=self._timeout_s)
             self._identity = await connection.fetchval(self._sql(IDENTITY))
-        except BaseException:
+        except BaseException as error:
             self._is_used = False
+            if isinstance(error, DRIVER_ERRORS):
+                raise unusable(error, self.url) from error
             raise
         self._writers = Connections(self._target, 1, connect_timeout_s=self._timeout_s)
         self._writers.add(connection)
         self._heads = Heads(self._heads_max)
+        # A channel belongs to a database, in which there may be several stores.
+        self._news = News(
+            target_of(self._listen_url) if self._listen_url else self._target,
+            f"doubledecker.{self._identity}",
+            interval_s=self._notify_interval_s,
+            timeout_s=self._timeout_s,
+        )
         self._readers = Connections(self._target, self._readers_max, connect_timeout_s=self._timeout_s)
         return self
 
@@ -119,6 +135,7 @@ class PostgresEventStore:
                 if row is not None and row[0] >= 0:
                     if staged.last_command_id is not None:
                         self._heads.update(staged.reached, (row[0] + staged.events, staged.last_command_id))
+                        self._news.appended(row[0] + staged.events)
                     return Appended(row[0], {})
             # What was remembered may be why.
             self._heads.clear()
@@ -129,6 +146,7 @@ class PostgresEventStore:
         refused: dict[int, Refusal | None] = {
             index: faults.get(index) or refusal_of(said) for index, said in enumerate(told_each) if said is not None
         }
+        self._news.appended(position_before + sum(len(one.events) for n, one in enumerate(batch) if n not in refused))
         recorded = [batch[index].command_id for index, refusal in refused.items() if refusal is None]
         # What is recorded never changes, so this may be looked up when the lock is free again.
         known: Mapping[str, AlreadyRecorded] = await self.find_commands(recorded) if recorded else {}
@@ -166,6 +184,12 @@ class PostgresEventStore:
                 return bool(await connection.fetchval(f"SELECT EXISTS ({self._sql(COMMANDS)})", wanted))
         except (*DRIVER_ERRORS, ValueError):
             return True
+
+    async def follow(self, heard: Callable[[int], None]) -> None:
+        """See the port `Waking`: by LISTEN, which a pooler takes away."""
+        self._opened()
+        if self._listen_url is not None or not self._target.pooled:
+            await self._news.follow(heard, self._sql(HEAD))
 
     async def head(self) -> int:
         position: int = (await self._fetch(HEAD))[0][0]

@@ -46,7 +46,7 @@ async def open_schema(target: Target, layout: Layout, *, read_only: bool, timeou
     try:
         connection = await connect(target, timeout_s)
     except (*DRIVER_ERRORS, ValueError) as error:
-        raise _unusable(error, target.url) from error
+        raise unusable(error, target.url) from error
     try:
         if connection.get_server_version().major < SERVER_VERSION_MIN:
             raise Unusable(
@@ -58,7 +58,7 @@ async def open_schema(target: Target, layout: Layout, *, read_only: bool, timeou
     except BaseException as error:
         connection.terminate()
         if isinstance(error, DRIVER_ERRORS):
-            raise _unusable(error, target.url) from error
+            raise unusable(error, target.url) from error
         raise
     return connection
 
@@ -110,7 +110,8 @@ async def _migrate(connection: Connection, target: Target, layout: Layout, steps
     await connection.execute(f"UPDATE {target.quoted_schema}.{layout.table} SET schema_version = {version}")
 
 
-def _unusable(error: BaseException, url: str) -> Unusable:
+def unusable(error: BaseException, url: str) -> Unusable:
+    """The driver's error as the bus knows it, while a store is opened."""
     message = f"{url} cannot be opened ({told(error)}): {advice(error)}"
     code = sqlstate(error)
     if code.startswith(_READ_ONLY):

@@ -20,8 +20,8 @@ class Target:
     url: str
     """As people may see it."""
     schema: str
-    statement_cache_size: int | None
-    """How many prepared statements a connection keeps; None is the driver's default, 0 none."""
+    pooled: bool
+    """Whether a pooler gives each transaction another session: then nothing may be kept in one."""
 
     @property
     def quoted_schema(self) -> str:
@@ -32,7 +32,7 @@ class Target:
 def target_of(url: str) -> Target:
     """Raises ValueError, which never repeats the URL, for one that names no database.
 
-    `?schema=` and `?statement_cache_size=` are ours; all other parameters are the driver's.
+    `?schema=` and `?pooled=` are ours; all other parameters are the driver's.
     """
     try:
         parts = urlsplit(url)
@@ -42,23 +42,23 @@ def target_of(url: str) -> Target:
         raise ValueError(f"the URL is malformed; {_FORM}") from None
     if parts.scheme not in _SCHEMES or parts.fragment:
         raise ValueError(f"the URL must begin with postgresql:// and have no '#'; {_FORM}")
-    ours = {"schema": DEFAULT_SCHEMA, "statement_cache_size": ""}
+    ours = {"schema": DEFAULT_SCHEMA, "pooled": "no"}
     theirs: list[tuple[str, str]] = []
     for name, value in parameters:
         if name in ours:
             ours[name] = value
         else:
             theirs.append((name, value))
-    schema, size = ours["schema"], ours["statement_cache_size"]
+    schema, pooled = ours["schema"], ours["pooled"]
     if not _SCHEMA.fullmatch(schema):
         raise ValueError(f"{schema!r} is no name of a schema: up to 63 letters, digits and '_', not beginning with pg_")
-    if size and not size.isdecimal():
-        raise ValueError(f"statement_cache_size is a number, not {size!r}")
+    if pooled not in ("yes", "no"):
+        raise ValueError(f"pooled is yes or no, not {pooled!r}")
     return Target(
         dsn=urlunsplit(parts._replace(query=urlencode(theirs))),
         url=_public(parts, parameters),
         schema=schema,
-        statement_cache_size=int(size) if size else None,
+        pooled=pooled == "yes",
     )
 
 

