@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 
-from bench import commands, demo, projections, residents
+from bench import commands, demo, postgres, projections, residents
 from bench.measure import Line, Settings, note
 
 CASES: Mapping[str, Callable[[Settings], Iterator[Line]]] = {
@@ -18,6 +18,10 @@ CASES: Mapping[str, Callable[[Settings], Iterator[Line]]] = {
     "resident.memory": residents.weight,
     "demo": demo.flights,
     "projection.sqlite": projections.sqlite,
+    "commands.postgres": postgres.commands,
+    "commands.postgres.4processes": postgres.processes,
+    "latency.postgres": postgres.latency,
+    "projection.postgres": postgres.projection,
 }
 
 
