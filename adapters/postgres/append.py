@@ -12,6 +12,9 @@ APPEND_ALL = f"CALL {{schema}}.append_all({', '.join(f'${number}' for number in 
 APPEND_EACH = f"CALL {{schema}}.append_each({', '.join(f'${number}' for number in range(1, 12))}, NULL, NULL)"
 
 _VERSION_MAX = 2**63 - 2
+_SEPARATOR = "\x1f"
+"""Joins texts for `append_all`; a batch with a text that contains it is appended entry by entry."""
+
 _NOWHERE = -1
 """A version that no stream has."""
 
@@ -80,7 +83,11 @@ def all_at_once(batch: Sequence[Append], moment: int, heads: Heads) -> Staged | 
         reached[stream] = expected + len(events)
     there = {stream: version for stream, version in first.items() if version and known(stream) != version}
     free = {entry.stream: first[entry.stream] + 1 for entry in idle if reached[entry.stream] == first[entry.stream]}
-    arrays = (streams, versions, names, payloads, moment, command_ids, ordinals, prints, *_contexts(batch, each=False))
+    texts = _SEPARATOR.join(streams), _SEPARATOR.join(names), _SEPARATOR.join(command_ids)
+    if sum([text.count(_SEPARATOR) for text in texts]) != 3 * max(0, len(streams) - 1):
+        return None
+    places = (texts[0], f"{{{','.join(map(str, versions))}}}", texts[1], payloads, moment)
+    arrays = (*places, texts[2], ordinals, prints, *_contexts(batch, each=False))
     checks = (*_pairs(there), *_pairs(free), [entry.command_id for entry in idle] or None)
     return Staged(
         (*arrays, *(heads.anchor or (None, None)), *checks),
@@ -130,8 +137,11 @@ def refusal_of(told: str) -> Refusal | None:
 def _contexts(batch: Sequence[Append], *, each: bool) -> tuple[list[str | None] | None, ...]:
     """Correlation, causation and trace, of each entry or of each event; most batches have none of one kind."""
     found: list[list[str | None] | None] = []
-    for name in ("correlation_id", "causation_id", "traceparent"):
-        values: list[str | None] = [getattr(entry, name) for entry in batch]
+    for values in (
+        [entry.correlation_id for entry in batch],
+        [entry.causation_id for entry in batch],
+        [entry.traceparent for entry in batch],
+    ):
         if values.count(None) == len(values):
             found.append(None)
         elif each:

@@ -50,6 +50,8 @@ class News:
 
         connection.add_termination_listener(lambda _: self._stirred.set())
         await connection.add_listener(self._channel, on_notice)
+        # What is lost with the server needs no telling.
+        await connection.execute("SET synchronous_commit = off")
         # What was committed before somebody listened is told by nobody any more.
         heard(await connection.fetchval(head_query))
         while True:
