@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 DEFAULT_SCHEMA = "doubledecker"
 
@@ -55,7 +55,7 @@ def target_of(url: str) -> Target:
     if pooled not in ("yes", "no"):
         raise ValueError(f"pooled is yes or no, not {pooled!r}")
     return Target(
-        dsn=urlunsplit(parts._replace(query=urlencode(theirs))),
+        dsn=_joined(parts.netloc, parts.path, theirs),
         url=_public(parts, parameters),
         schema=schema,
         pooled=pooled == "yes",
@@ -66,7 +66,12 @@ def _public(parts: SplitResult, parameters: list[tuple[str, str]]) -> str:
     credentials, at, place = parts.netloc.rpartition("@")
     user = credentials.partition(":")[0]
     shown = [(name, value) for name, value in parameters if not _SECRET.search(name)]
-    return urlunsplit(parts._replace(netloc=f"{user}{at}{place}", query=urlencode(shown, quote_via=quote)))
+    return _joined(f"{user}{at}{place}", parts.path, shown)
+
+
+def _joined(place: str, path: str, parameters: list[tuple[str, str]]) -> str:
+    query = urlencode(parameters, quote_via=quote, safe="/")
+    return f"postgresql://{place}{path}{'?' if query else ''}{query}"
 
 
 _FORM = "write postgresql://user:password@host:5432/database?schema=name"
