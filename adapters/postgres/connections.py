@@ -42,6 +42,7 @@ class Connections:
         self._connect_timeout_s = connect_timeout_s
         self._room = asyncio.Semaphore(connections_max)
         self._idle: list[Connection] = []
+        self._connecting: set[asyncio.Task[Connection]] = set()
         self._open: set[Connection] = set()
         self._is_closed = False
 
@@ -70,6 +71,9 @@ class Connections:
     async def close(self) -> None:
         """Ends all connections, those in use as well."""
         self._is_closed = True
+        for connecting in list(self._connecting):
+            connecting.cancel()
+            await asyncio.wait([connecting])
         for connection in list(self._open):
             self._discard(connection)
         self._idle.clear()
@@ -84,13 +88,30 @@ class Connections:
             self._discard(connection)
         if self._is_closed:
             raise StoreUnavailable(f"{self._target.url} is closed", store=self._target.url)
+        # Not given up in the middle, which the driver answers with errors that nobody takes: who was cancelled leaves,
+        # and the connection ends when it has begun.
+        connecting = asyncio.ensure_future(connect(self._target, self._connect_timeout_s))
+        self._connecting.add(connecting)
+        connecting.add_done_callback(self._connected)
         try:
-            connection = await connect(self._target, self._connect_timeout_s)
+            return await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            connecting.add_done_callback(_end)
+            raise
         except (*DRIVER_ERRORS, ValueError) as error:
             raise unavailable(error, self._target.url) from error
-        self._open.add(connection)
-        return connection
+
+    def _connected(self, connecting: "asyncio.Task[Connection]") -> None:
+        self._connecting.discard(connecting)
+        if not connecting.cancelled() and connecting.exception() is None:
+            self._open.add(connecting.result())
 
     def _discard(self, connection: Connection) -> None:
         self._open.discard(connection)
         connection.terminate()
+
+
+def _end(connecting: "asyncio.Task[Connection]") -> None:
+    """Ends a connection that nobody waits for any more."""
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().terminate()

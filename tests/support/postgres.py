@@ -19,8 +19,8 @@ GIVEN = "DOUBLEDECKER_TEST_POSTGRES"
 REQUIRED = "DOUBLEDECKER_TEST_POSTGRES_VERSIONS"
 """Environment variable: major versions, with commas between, that must be found on this machine."""
 
-_FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
-"""What only tests may do: nothing here is to survive a power failure."""
+_FAST = ("fsync=off", "full_page_writes=off")
+"""What only tests may do: nothing here is to survive a power failure, though a crash of the server it is."""
 
 
 def installed() -> Mapping[str, Path]:
