@@ -156,9 +156,13 @@ class PostgresViewStore:
             try:
                 yield reader
             except Exception as error:
-                # The handler's own affair, after which the connection is as good as before; if not, the end tells.
+                # The handler's own affair, after which the connection is as good as before; if not, its end tells.
                 failure = error
-            await reader.run("ROLLBACK")
+            try:
+                await reader.run("ROLLBACK")
+            except StoreUnavailable:
+                # What was read is no worse for it.
+                connection.terminate()
         if failure is not None:
             raise failure
 

@@ -134,7 +134,8 @@ async def test_a_connection_cut_at_any_byte_of_an_append_is_settled_by_the_ident
             assert all(isinstance(refusal, AlreadyRecorded) for refusal in again.refused.values())
             assert len(again.refused) in (0, 2)
             outcomes.add("recorded" if again.refused else "lost")
-        assert outcomes == ({"recorded", "lost"} if to_server else {"recorded"})
+        # What is cut off at the very end is executed all the same, now or in a moment.
+        assert "lost" in outcomes if to_server else outcomes == {"recorded"}
     check_log(await recorded(url))
 
 
