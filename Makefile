@@ -1,12 +1,12 @@
 # Every target sets itself up: nothing is assumed but Python 3.11 or later, git and make.
-# PYTHON= names another interpreter for the environment; ARGS= is passed on to the target's program.
+# PYTHON= names another interpreter for the environment; ARGS= is passed on to the target's program, SEED= to simulate.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard bus adapters domain readmodels bench)
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format bench simulate fuzz soak clean
 
 help:
 	@echo "make demo    play a week of real flights through the bus"
@@ -14,6 +14,9 @@ help:
 	@echo "make check   format, lint, types, import contracts, tidiness"
 	@echo "make format  put the code into the format that check asks for"
 	@echo "make bench   run all benchmarks, one JSON line a case"
+	@echo "make simulate    replay the simulated history of SEED=0"
+	@echo "make fuzz    feed everything that reads bytes with ever new inputs, for SECONDS=60"
+	@echo "make soak    mixed load for SECONDS=600, and whether anything grows or is left behind"
 	@echo "make clean   remove the environment and everything generated"
 
 demo: $(VENV)/.demo
@@ -36,6 +39,15 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+simulate: $(VENV)/.demo
+	$(BIN)/doubledecker simulate --seed $(or $(SEED),0) $(ARGS)
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzzing --seconds $(or $(SECONDS),60) $(ARGS)
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m bench --case soak --seconds $(or $(SECONDS),600) $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage build dist

@@ -2,6 +2,7 @@
 
     python -m bench                                          every case, each in a process of its own
     python -m bench --case commands.sqlite --clients 64      one case, with its settings
+    python -m bench --case soak --seconds 600                the soak, which is not among the others
 
 Each case prints one JSON line to standard output:
 

@@ -180,7 +180,11 @@ class Bus:
             raise
         if isinstance(outcome, Receipt):
             return outcome
-        raise outcome
+        try:
+            raise outcome
+        finally:
+            # Its traceback leads here: without this every refusal would be a circle, left to the collector of garbage.
+            del reply, outcome
 
     async def send_many(
         self,

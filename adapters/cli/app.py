@@ -26,6 +26,10 @@ at once. What it has to say itself goes to standard error.
 COMMANDS: Final = {
     "demo": ("adapters.demo:demo", "Play flight records through the bus and show what the read models make of them."),
     "worker": ("adapters.cli.worker:worker", _WORKER),
+    "simulate": (
+        "adapters.cli.simulate:simulate",
+        "Run an application through seeded histories in which everything goes wrong, and check every promise.",
+    ),
     "export": ("adapters.cli.export:export", "Write recorded events as NDJSON to standard output."),
 }
 """Where each command is, and what it does; nothing is imported for `--help`."""
@@ -51,7 +55,7 @@ def execute(arguments: Sequence[str], *, prepare: Callable[[], None] | None = No
     except (Failure, BusError) as error:
         if sys.stdout is not None:
             sys.stdout.flush()
-        print(f"doubledecker: {error}", file=sys.stderr)
+        print(f"doubledecker: {in_one_line(str(error))}", file=sys.stderr)
         return exit_code(error)
     return result if isinstance(result, int) else 0
 
@@ -63,7 +67,7 @@ def build() -> cyclopts.App:
         help="A message bus for CQRS and event sourcing: one deck writes, one deck reads.",
         version=lambda: metadata.version("doubledecker"),
         version_flags=["--version"],
-        error_formatter=_in_one_line,
+        error_formatter=_shown,
     )
     for name, (path, summary) in COMMANDS.items():
         if name == "demo" and not all(_is_installed(module) for module in _DEMO_NEEDS):
@@ -80,8 +84,14 @@ def exit_code(error: Failure | BusError) -> int:
     return 2 if isinstance(error, Unusable) and not isinstance(error, StoreUnavailable) else 1
 
 
-def _in_one_line(error: cyclopts.CycloptsError) -> Text:
-    return Text(f"doubledecker: {' '.join(str(error).split())} Try --help.")
+def in_one_line(message: str) -> str:
+    """The message with its line ends as blanks, and without what a terminal would obey: names come from anywhere."""
+    line = " ".join(message.split())
+    return line if line.isprintable() else "".join([one if one.isprintable() else ascii(one)[1:-1] for one in line])
+
+
+def _shown(error: cyclopts.CycloptsError) -> Text:
+    return Text(f"doubledecker: {in_one_line(str(error))} Try --help.")
 
 
 def _is_text(argument: str) -> bool:

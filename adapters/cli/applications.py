@@ -3,9 +3,10 @@
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from importlib import import_module
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from adapters.cli.failures import Refused
 from bus import Application
@@ -15,19 +16,33 @@ DEMO: Final = "adapters.demo:TRAFFIC"
 
 def load_application(path: str) -> Application:
     """Imports an application, also from the current directory; raises `Refused` where it is none."""
-    module_name, colon, name = path.partition(":")
-    if not colon or not name or not all(part.isidentifier() for part in module_name.split(".")):
-        raise Refused(f"{path!r} names no application: write MODULE:NAME, such as traffic:TRAFFIC")
-    module = _import(module_name)
-    found: object = module
-    for part in name.split("."):
-        found = getattr(found, part, None)
+    found, module, name = _named(path, "application", "traffic:TRAFFIC")
     if isinstance(found, Application):
         return found
     others = [other for other, value in vars(module).items() if isinstance(value, Application)]
     hint = f"its applications are {', '.join(others)}" if others else "it has no Application"
     what = f"no {name}" if found is None else f"{name}, which is of type {type(found).__name__} and no Application"
-    raise Refused(f"{module_name} has {what}: {hint}")
+    raise Refused(f"{module.__name__} has {what}: {hint}")
+
+
+def load_function(path: str, what: str) -> Callable[..., Any]:
+    """Imports a function by the same kind of name; `what` says what for."""
+    found, module, name = _named(path, what, "traffic:week")
+    if not callable(found):
+        raise Refused(f"{module.__name__} has no function {name} for the {what}")
+    return found
+
+
+def _named(path: str, what: str, example: str) -> tuple[object, ModuleType, str]:
+    """What a path names, or None; its module; and its name there."""
+    module_name, colon, name = path.partition(":")
+    if not colon or not name or not all(part.isidentifier() for part in module_name.split(".")):
+        raise Refused(f"{path!r} names no {what}: write MODULE:NAME, such as {example}")
+    module = _import(module_name)
+    found: object = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found, module, name
 
 
 def _import(name: str) -> ModuleType:

@@ -9,7 +9,7 @@ import anyio
 import msgspec
 from cyclopts import Parameter, validators
 
-from adapters.cli.failures import Refused
+from adapters.cli.failures import Failure, Refused
 from adapters.cli.stores import event_store
 from bus.core.stored import StoredEvent
 
@@ -76,6 +76,7 @@ async def write_events(store: str, stream: str | None, after: int, out: BinaryIO
 
 
 def _line(stored: StoredEvent) -> Line:
+    """Raises `Failure` for an event that would not make a line of JSON."""
     return Line(
         position=stored.position,
         stream=stored.stream,
@@ -86,5 +87,22 @@ def _line(stored: StoredEvent) -> Line:
         correlation_id=stored.correlation_id or stored.command_id,
         causation_id=stored.causation_id,
         traceparent=stored.traceparent,
-        event=msgspec.Raw(stored.payload),
+        event=_written(stored),
     )
+
+
+def _written(stored: StoredEvent) -> msgspec.Raw:
+    try:
+        raw = _checked(stored.payload)
+        stored.payload.decode()
+        # What the bus writes has no line ends; they would break the line in two.
+        return raw if b"\n" not in stored.payload else msgspec.Raw(msgspec.json.format(stored.payload, indent=-1))
+    except (ValueError, RecursionError) as error:
+        raise Failure(
+            f"the event at position {stored.position} (stream {stored.stream!r}, version {stored.version}) holds no "
+            f"JSON ({error}): it was changed by something else. What came before it is written; go on with "
+            f"--after {stored.position}"
+        ) from error
+
+
+_checked = msgspec.json.Decoder(msgspec.Raw).decode

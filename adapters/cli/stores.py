@@ -55,6 +55,8 @@ def _made(url: str, kind: str, options: dict[str, object]) -> Any:
         package, name, where = "postgres", "PostgreSQL", url
     elif url.startswith(_SQLITE):
         package, name, where = "sqlite", "SQLite", url.removeprefix(_SQLITE)
+        if "?" in where:
+            raise Refused(f"{shown} has options after a '?', and there are none for SQLite: {_FORMS}")
     elif not colon or scheme in ("sqlite", "postgresql", "postgres"):
         raise Refused(f"{shown} is no URL of a store: {_FORMS}")
     else:

@@ -13,7 +13,7 @@ MALFORMED: Final = "malformed-line"
 TOO_LONG: Final = "line-too-long"
 INVALID: Final = "invalid-command"
 
-_Version: TypeAlias = Annotated[int, msgspec.Meta(ge=0)] | None
+_Version: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] | None
 _Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0)] | None
 _ENVELOPE: Final[Mapping[str, Callable[[msgspec.Raw], Any]]] = {
     "type": msgspec.json.Decoder(str).decode,

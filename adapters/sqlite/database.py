@@ -4,7 +4,7 @@ import os
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -18,6 +18,8 @@ Synchronous = Literal["OFF", "NORMAL", "FULL", "EXTRA"]
 FULL, and EXTRA all the more: what is committed survives a power failure. NORMAL: it survives the end of the process,
 but a power failure may take the last commits, all of them whole. OFF: a power failure may also damage the file.
 """
+
+LEVELS: tuple[Synchronous, ...] = get_args(Synchronous)
 
 _MAGIC = b"SQLite format 3\0"
 _APPLICATION_ID_AT = 68
@@ -87,6 +89,13 @@ def open_for_reading(path: Path, layout: Layout, url: str) -> Database:
         raise
 
 
+def check_level(synchronous: Synchronous) -> Synchronous:
+    """The level; raises `ValueError` for another word, which SQLite would take for a lower one without a sound."""
+    if synchronous not in LEVELS:
+        raise ValueError(f"synchronous must be one of {', '.join(LEVELS)}, not {synchronous!r}")
+    return synchronous
+
+
 def open_for_writing(
     path: Path, layout: Layout, url: str, synchronous: Synchronous = "FULL", busy_timeout_s: float = 5.0
 ) -> Database:
@@ -119,6 +128,9 @@ def open_for_writing(
 def _recognise(path: Path, layout: Layout, url: str) -> bool:
     """Whether the file is there, by its header alone, so that a foreign file is not even opened as a database."""
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            # To open a pipe would wait for whoever writes into it.
+            raise StoreNotReadable(f"{url} is no file, but a device or a pipe: name another one", store=url)
         with path.open("rb") as file:
             header = file.read(100)
     except FileNotFoundError as error:

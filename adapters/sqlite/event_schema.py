@@ -104,6 +104,14 @@ def to_microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def _moment(microseconds: int) -> datetime:
+    """The time; the nearest that there is where the file was damaged, so that the event itself can be read."""
+    try:
+        return _EPOCH + microseconds * _MICROSECOND
+    except OverflowError:
+        return (datetime.min if microseconds < 0 else datetime.max).replace(tzinfo=UTC)
+
+
 def stored_events(rows: Iterable[tuple[Any, ...]]) -> list[StoredEvent]:
     """Rows of the queries above as the bus sees them."""
     found: list[StoredEvent] = []
@@ -111,7 +119,7 @@ def stored_events(rows: Iterable[tuple[Any, ...]]) -> list[StoredEvent]:
     for position, stream, version, name, payload, recorded_at, command, fingerprint, talk, cause, trace in rows:
         # The events of one append have the same time.
         if recorded_at != last:
-            last, moment = recorded_at, _EPOCH + recorded_at * _MICROSECOND
+            last, moment = recorded_at, _moment(recorded_at)
         found.append(
             StoredEvent(position, stream, version, name, payload, moment, command, fingerprint, talk, cause, trace)
         )

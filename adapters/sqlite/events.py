@@ -12,7 +12,7 @@ from typing import Any, Self
 import msgspec
 
 from adapters.sqlite.append import Appender, texts
-from adapters.sqlite.database import Database, Synchronous, open_for_reading, open_for_writing, reading_uri
+from adapters.sqlite.database import Database, Synchronous, check_level, open_for_reading, open_for_writing, reading_uri
 from adapters.sqlite.event_schema import COMMANDS, HEAD, HISTORIES, HISTORY, LAYOUT, PAGE, STREAM_PAGES, stored_events
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers
@@ -43,7 +43,7 @@ class SqliteEventStore:
     ) -> None:
         self._path = real_path(path)
         self._url = url_of(path)
-        self._synchronous: Synchronous = synchronous
+        self._synchronous: Synchronous = check_level(synchronous)
         self._read_only = read_only
         self._busy_timeout_s = busy_timeout_s
         self._heads_max = heads_max

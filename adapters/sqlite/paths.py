@@ -9,6 +9,8 @@ def real_path(path: str | os.PathLike[str]) -> Path:
     text = os.fspath(path)
     if not text or "\0" in text or text == ":memory:":
         raise ValueError(f"{text!r} is no path of a file; for a store in memory use bus.memory")
+    if text.endswith(("/", os.sep)):
+        raise ValueError(f"{text!r} is a directory; a store needs a file in it")
     if "://" in text or text.startswith("sqlite:"):
         raise ValueError(f"{text!r} is a URL; a store in a file takes the file's path")
     return Path(os.path.realpath(text))

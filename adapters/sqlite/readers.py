@@ -13,6 +13,9 @@ from adapters.sqlite.errors import unavailable
 from adapters.sqlite.thread import finished
 from bus.core.errors import StoreUnavailable
 
+_NO_UTF8 = "Could not decode to UTF-8"
+"""How the driver's error begins for such a text."""
+
 _SETTINGS = "PRAGMA query_only = ON; PRAGMA cache_size = -16384"
 
 
@@ -50,7 +53,7 @@ class Readers:
                     self._discard(connection)
                     raise
             except sqlite3.Error as error:
-                raise unavailable(error, self._url) from error
+                raise unavailable(error, self._url) from _let_go(error)
             if connection in self._open:
                 self._idle.append(connection)
 
@@ -113,5 +116,25 @@ class _Reader(aiosqlite.Connection):
 
 
 async def rows(connection: aiosqlite.Connection, query: str, parameters: Iterable[Any] = ()) -> list[Any]:
-    """All rows of a query, in one hop."""
+    """All rows of a query, in one hop.
+
+    A text that is no UTF-8, in a damaged file, keeps nobody from the others: it is read with marks in the place of the
+    bytes that are none.
+    """
+    try:
+        return list(await connection.execute_fetchall(query, parameters))
+    except sqlite3.OperationalError as error:
+        if not str(error).startswith(_NO_UTF8):
+            raise
+        _let_go(error)
+    connection.text_factory = _leniently
     return list(await connection.execute_fetchall(query, parameters))
+
+
+def _let_go(error: sqlite3.Error) -> sqlite3.Error:
+    """The error without the driver's frames: they hold the cursor, and an open cursor a connection that is closed."""
+    return error.with_traceback(None)
+
+
+def _leniently(text: bytes) -> str:
+    return text.decode(errors="replace")

@@ -11,7 +11,7 @@ from typing import Any, Self
 import aiosqlite
 import msgspec
 
-from adapters.sqlite.database import Database, Synchronous, open_for_writing, reading_uri
+from adapters.sqlite.database import Database, Synchronous, check_level, open_for_writing, reading_uri
 from adapters.sqlite.errors import DATA_ERRORS, unavailable
 from adapters.sqlite.log import Log
 from adapters.sqlite.paths import real_path, url_of
@@ -61,7 +61,7 @@ class SqliteViewStore:
     ) -> None:
         self._path = real_path(path)
         self._url = url_of(path)
-        self._synchronous: Synchronous = synchronous
+        self._synchronous: Synchronous = check_level(synchronous)
         self._busy_timeout_s = busy_timeout_s
         self._readers_max = readers_max
         self._thread: OwnerThread[Database] | None = None

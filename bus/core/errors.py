@@ -268,3 +268,11 @@ class ViewsMismatch(Unusable):
 
 class DefinitionError(TypeError):
     """A decider, projection, query handler or application that cannot work; raised when it is built."""
+
+
+def in_words(error: BaseException) -> str:
+    """What a user's function raised; it may not even be able to say so."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__

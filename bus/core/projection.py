@@ -151,7 +151,10 @@ def index_value(value: object) -> IndexValue:
 def _moment(value: datetime) -> str:
     """`isoformat(timespec="microseconds")` in UTC and without the zone, in two thirds of its time."""
     if value.tzinfo is not None:
-        value = value.astimezone(UTC)
+        try:
+            value = value.astimezone(UTC)
+        except OverflowError as error:
+            raise TypeError(f"cannot index {value}: in UTC it is outside the calendar") from error
     text = value.isoformat().removesuffix("+00:00")
     return text if value.microsecond else f"{text}.000000"
 

@@ -6,13 +6,13 @@ from typing import Any
 import msgspec
 
 from bus.core import annotations
-from bus.core.errors import DefinitionError, Unreadable
+from bus.core.errors import DefinitionError, Unreadable, in_words
 from bus.core.messages import Event, Recorded
 from bus.core.names import id_of
 from bus.core.stored import StoredEvent
 
-DECODE_ERRORS = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What decoding a payload raises."""
+DECODE_ERRORS = (Exception,)
+"""What decoding raises: errors of msgspec, and whatever else a user's `__post_init__` may think of."""
 
 
 class EventCodec(msgspec.Struct, frozen=True):
@@ -47,7 +47,8 @@ class Schema:
         try:
             return codec.decode(stored.payload)
         except DECODE_ERRORS as error:
-            raise _unreadable(stored, f"its payload does not decode: {error}") from error
+            why = str(error) if isinstance(error, msgspec.MsgspecError) else in_words(error)
+            raise _unreadable(stored, f"its payload does not decode: {why}") from error
 
     def recorded(self, stored: StoredEvent) -> Recorded[Event]:
         """The event with its place; raises `Unreadable`."""

@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 
+from bus.core.errors import in_words
 from bus.core.limits import Limits
 from bus.core.messages import REMOVED, Event, Recorded, Removed, View
 from bus.core.names import id_fault
 from bus.core.projection import Projection
+from bus.core.schema import DECODE_ERRORS
 from bus.core.stored import StoredView, view_fault
 
 
@@ -107,9 +109,10 @@ class Folding:
             payload = payloads.get(key)
             try:
                 self._cache[key] = None if payload is None else self._decode(payload)
-            except msgspec.MsgspecError as error:
+            except DECODE_ERRORS as error:
+                what = f"{self._projection.view.__name__} ({in_words(error)})"
                 raise StaleShape(
-                    f"the stored view of key {key!r} does not decode as {self._projection.view.__name__} ({error}): "
+                    f"the stored view of key {key!r} does not decode as {what}: "
                     "raise the projection's version when the view changes its shape"
                 ) from error
 

@@ -7,10 +7,20 @@ import anyio
 import msgspec
 
 from bus.core.application import Application
-from bus.core.errors import BusClosed, BusError, QueryError, QueryFailed, QueryTimeout, UnknownQuery, ViewNotIndexed
+from bus.core.errors import (
+    BusClosed,
+    BusError,
+    QueryError,
+    QueryFailed,
+    QueryTimeout,
+    UnknownQuery,
+    ViewNotIndexed,
+    in_words,
+)
 from bus.core.limits import Limits
 from bus.core.messages import Query, View
 from bus.core.projection import IndexValue, Projection, index_value
+from bus.core.schema import DECODE_ERRORS
 from bus.ports import Clock, Telemetry, ViewReader, ViewStore
 from bus.read.progress import Progress
 from bus.read.projector import table_of
@@ -171,6 +181,8 @@ class SnapshotViews:
     async def get(self, view: type[V], key: str) -> V | None:
         """The view of one key, or None."""
         projection = self._enter(view)
+        if not isinstance(key, str):
+            raise QueryError(f"get: a key is a text, not {key!r}")
         keys = self.keys.setdefault(projection.name, set())
         if keys is not None:
             keys.add(key)
@@ -187,6 +199,8 @@ class SnapshotViews:
         field = order_by.removeprefix("-") if order_by is not None else None
         for name in (*where, *([field] if field is not None else [])):
             _check_indexed(projection, name)
+        if limit is not None and not isinstance(limit, int):
+            raise QueryError(f"find: limit must be a whole number, not {limit!r}")
         if limit is not None and limit < 0:
             raise QueryError(f"find: limit must not be negative, but is {limit}")
         values: dict[str, IndexValue] = {name: index_value(value) for name, value in where.items()}
@@ -216,9 +230,9 @@ class SnapshotViews:
     def _decode(self, view: type[V], payload: bytes) -> V:
         try:
             return self._decoders[view](payload)  # type: ignore[return-value]
-        except msgspec.MsgspecError as error:
+        except DECODE_ERRORS as error:
             raise QueryError(
-                f"a stored view does not decode as {view.__qualname__} ({error}); "
+                f"a stored view does not decode as {view.__qualname__} ({in_words(error)}); "
                 "raise the projection's version when the view changes its shape"
             ) from error
 

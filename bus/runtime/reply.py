@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Generator
 from contextvars import Context
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import anyio
 import msgspec
@@ -103,6 +103,14 @@ class Wakings:
         """Has those that are due woken soon."""
         self._loop.call_soon(self._wake)
 
+    def spread(self) -> None:
+        """Has each that is due woken by a call of its own, for a loop that chooses among its calls."""
+        due, self.due = self.due, []
+        for reply in due:
+            wake, context, reply.wake = reply.wake, reply.context, None
+            assert wake is not None, "only a reply with a waiter is due"
+            self._loop.call_soon(wake, reply, context=context)
+
     def _wake(self) -> None:
         due, self.due = self.due, []
         waiting = iter(due)
@@ -148,6 +156,24 @@ class EventReply:
             # A cancelled waiter is gone: nobody may try to answer it.
             self.is_done = True
         return self._result
+
+
+class Answered:
+    """What is in the place of a reply that was answered: whoever answers must not keep the answer alive."""
+
+    is_done: bool = True
+
+    def set_result(self, result: Any, /) -> None:
+        raise AssertionError("a reply is answered once")
+
+    def cancel(self) -> object:
+        return None
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        raise AssertionError("nobody waits for what was answered")
+
+
+ANSWERED: Final = Answered()
 
 
 def loop_finder() -> Callable[[], object]:

@@ -10,6 +10,7 @@ from bus.core.errors import (
     Overloaded,
     UnknownCommand,
     VersionConflict,
+    in_words,
 )
 from bus.core.messages import Command
 from bus.write.envelope import Envelope
@@ -89,14 +90,6 @@ def conflict(stream: str, expected: int, actual: int) -> VersionConflict:
         expected=expected,
         actual=actual,
     )
-
-
-def in_words(error: BaseException) -> str:
-    """What a user's function raised; it may not even be able to say so."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:
-        return type(error).__name__
 
 
 def failed(command: Command, stream: str, error: BaseException) -> CommandFailed:

@@ -70,14 +70,14 @@ class GroupCommit:
         self.events += sum([len(entry.events) for entry in entries])
         for index, refusal in appended.refused.items():
             entry = entries[index]
-            if not _is_own(entry, refusal, earlier):
+            if not is_own(entry, refusal, earlier):
                 self.commands -= 1
                 self.events -= len(entry.events)
 
 
-def _is_own(entry: Append, refusal: Refusal, earlier: datetime | None) -> bool:
-    """Whether an append was refused for what an earlier attempt of it, with that time, recorded."""
-    if not entry.events or not isinstance(refusal, AlreadyRecorded):
+def is_own(entry: Append, refusal: Refusal | None, earlier: datetime | None) -> bool:
+    """Whether an append was refused for what an earlier attempt of it recorded with that time; None for no attempt."""
+    if earlier is None or not entry.events or not isinstance(refusal, AlreadyRecorded):
         return False
     last = refusal.events[-1]
     return last.version == entry.expected_version + len(entry.events) and last.recorded_at == earlier

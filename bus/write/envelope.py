@@ -6,7 +6,7 @@ import msgspec
 
 from bus.core.errors import BusError
 from bus.core.messages import Command, Receipt
-from bus.runtime.reply import Reply
+from bus.runtime.reply import ANSWERED, Reply
 from bus.write.directory import Actor
 
 Outcome = Receipt | BusError
@@ -50,6 +50,15 @@ class Envelope(msgspec.Struct, gc=False, eq=False):
             for twin in self.twins:
                 if not twin.reply.is_done:
                     twin.reply.set_result(_for_twin(outcome))
+
+    def let_go(self) -> None:
+        """Forgets the replies, which are answered.
+
+        An error's traceback leads to the frames that decided, these to the envelope, and its reply to the error again.
+        No collector of garbage sees that circle, since envelopes are none of its objects.
+        """
+        self.reply = ANSWERED
+        self.twins = None
 
 
 class Twin(msgspec.Struct, gc=False, eq=False):

@@ -6,7 +6,7 @@ from typing import Any
 
 from bus.core.application import Application
 from bus.core.decider import Decider
-from bus.core.errors import BusClosed, NotRecorded
+from bus.core.errors import BusClosed, NotRecorded, in_words
 from bus.core.fingerprint import fingerprint
 from bus.core.limits import Limits
 from bus.core.messages import Command
@@ -14,7 +14,7 @@ from bus.core.names import id_fault
 from bus.ports import Clock, Ids, Telemetry
 from bus.runtime.reply import Reply
 from bus.runtime.telemetry import NoTelemetry
-from bus.write.answers import failed_before, in_words, no_time, overloaded, reused, unknown_command
+from bus.write.answers import failed_before, no_time, overloaded, reused, unknown_command
 from bus.write.deadlines import Deadlines
 from bus.write.directory import Actor, Directory
 from bus.write.envelope import Envelope, Outcome, Twin
@@ -160,7 +160,9 @@ class Intake:
         if envelope.given:
             del self._given[envelope.command_id]
         envelope.answer(outcome)
-        self.settled(1 if envelope.twins is None else 1 + len(envelope.twins))
+        commands = 1 if envelope.twins is None else 1 + len(envelope.twins)
+        envelope.let_go()
+        self.settled(commands)
 
     def settled(self, commands: int) -> None:
         """Counts commands that are in flight no longer."""

@@ -6,13 +6,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from bus.core.decider import Decider
-from bus.core.errors import BusError, CommandFailed, StoreUnavailable, Unreadable
+from bus.core.errors import BusError, CommandFailed, StoreUnavailable, Unreadable, in_words
 from bus.core.limits import Limits
 from bus.core.messages import Event, State
 from bus.core.schema import DECODE_ERRORS, Schema
 from bus.core.stored import History
 from bus.ports import EventStore
-from bus.write.answers import in_words
 
 E = TypeVar("E", bound=Event)
 S = TypeVar("S", bound=State)
@@ -75,7 +74,7 @@ class Recovery:
         codecs = self._schema.by_name
         try:
             events = [codecs[name].decode(payload) for name, payload in history.events]
-        except (KeyError, *DECODE_ERRORS):
+        except DECODE_ERRORS:
             found.fault = await self._unreadable(history)
             return
         state = recovered(found.decider, found.state, events, history.stream)

@@ -13,7 +13,7 @@ from bus.core.schema import Schema
 from bus.core.stored import AlreadyRecorded, Refusal, Stale, Unstorable
 from bus.runtime.feed import Feed
 from bus.write.answers import exhausted, reused, unknown
-from bus.write.commit import Committed, Uncertain
+from bus.write.commit import Committed, Uncertain, is_own
 from bus.write.deciding import Staged, Turn
 from bus.write.directory import Actor
 from bus.write.envelope import Envelope, Outcome
@@ -56,9 +56,9 @@ class Settling:
             self._publish(before, position, turn.staged, committed)
             return {}
         earlier = committed.recorded_at if committed.attempts > 1 else None
-        sorted_out = self._sort(turn.staged, refused, earlier)
+        sorted_out = self._sort(turn, refused, earlier)
         position = self._answer(sorted_out.accepted, before)
-        for actor in sorted_out.broken:
+        for actor in sorted_out.dropped:
             actor.state = None
         self._publish(before, position, sorted_out.accepted, committed)
         return sorted_out.again
@@ -95,35 +95,44 @@ class Settling:
                 reply = envelope.reply
                 if not reply.is_done:
                     reply.set_result(outcome)
+                if refusal is not None:
+                    envelope.let_go()
         self._settled(unnamed)
         return position
 
-    def _sort(self, staged: list[Staged], refused: Mapping[int, Refusal], earlier: datetime | None) -> "_SortedOut":
+    def _sort(self, turn: Turn, refused: Mapping[int, Refusal], earlier: datetime | None) -> "_SortedOut":
         """Finds which decisions stand and which must be made again; answers those that can be neither.
 
         `earlier` is the time that earlier attempts of the batch, if there were any, have recorded with their events.
         """
         out = _SortedOut()
         broken, again = out.broken, out.again
-        for one in staged:
-            envelope, entry = one[0], one[-1]
+        own = {index for index, refusal in refused.items() if is_own(turn.entries[index], refusal, earlier)}
+        # Where our own events are, the stream was at the version that they were decided on, and so was right what was
+        # decided on it before them: it must not come after them now.
+        proven = {(turn.entries[index].stream, turn.entries[index].expected_version) for index in own}
+        for one in turn.staged:
+            envelope, _, events, version, _, entry = one
+            actor = envelope.actor
             refusal = refused.get(entry)
-            if refusal is None and envelope.actor not in broken:
+            if isinstance(refusal, Stale) and not events and (actor.stream, version) in proven:
+                refusal = None
+            if refusal is None and actor not in broken:
                 out.accepted.append(one)
             elif refusal is None:
                 assert entry < 0, "an entry that follows a refused one of its stream is refused"
-                again.setdefault(envelope.actor, []).append(envelope)
+                again.setdefault(actor, []).append(envelope)
             elif isinstance(refusal, Stale):
-                if envelope.actor not in broken:
+                if actor not in broken:
                     envelope.attempts += 1
                 if envelope.attempts >= self._conflict_attempts_max:
                     self._settle(envelope, exhausted(envelope))
                 else:
-                    again.setdefault(envelope.actor, []).append(envelope)
-                broken.add(envelope.actor)
+                    again.setdefault(actor, []).append(envelope)
+                broken.add(actor)
             else:
-                self._settle(envelope, self._refused(one, refusal, earlier))
-                broken.add(envelope.actor)
+                self._settle(envelope, self._refused(envelope, refusal, is_own=entry in own))
+                (out.moved if entry in own else broken).add(actor)
         return out
 
     def failed(self, turn: Turn, failure: Uncertain | StoreUnavailable) -> dict[Actor, list[Envelope]]:
@@ -140,8 +149,7 @@ class Settling:
                 self._settle(envelope, unknown(envelope, repr(failure.error)))
         return again
 
-    def _refused(self, staged: Staged, refusal: AlreadyRecorded | Unstorable, earlier: datetime | None) -> Outcome:
-        envelope, _, staged_events, version, _, _ = staged
+    def _refused(self, envelope: Envelope, refusal: AlreadyRecorded | Unstorable, *, is_own: bool) -> Outcome:
         if isinstance(refusal, Unstorable):
             return CommandFailed(
                 f"the store cannot hold what command {envelope.command_id!r} would record for "
@@ -166,7 +174,7 @@ class Settling:
             last.position,
             events,
             # What an earlier attempt of this very batch recorded is the first receipt and no repetition.
-            not (staged_events and last.version == version and last.recorded_at == earlier),
+            not is_own,
             trace_id_of(first.traceparent),
         )
 
@@ -201,14 +209,21 @@ class Settling:
 class _SortedOut:
     """What became of the commands of a turn."""
 
-    __slots__ = ("accepted", "again", "broken")
+    __slots__ = ("accepted", "again", "broken", "moved")
 
     def __init__(self) -> None:
         self.accepted: list[Staged] = []
         """Decisions that stand: durable, or resting on what is."""
         self.broken: set[Actor] = set()
-        """Actors whose state is not what the turn thought."""
+        """Actors whose state is not what the turn thought: nothing that rests on it stands."""
+        self.moved: set[Actor] = set()
+        """Actors whose events are those of an earlier attempt; others may have come after them."""
         self.again: dict[Actor, list[Envelope]] = {}
+
+    @property
+    def dropped(self) -> set[Actor]:
+        """Actors whose state must be read from the store again."""
+        return self.broken | self.moved
 
 
 def _receipt(envelope: Envelope, version: int, position: int, events: tuple[Event, ...]) -> Receipt:

@@ -111,6 +111,8 @@ class WriteSide:
         finally:
             self._turn = None
             self._release(actors, turn, again)
+            # An error that was staged leads back to the turn by its traceback: see `Envelope.let_go`.
+            turn.staged.clear()
 
     async def _commit(self, turn: Turn) -> Mapping[Actor, list[Envelope]]:
         if not turn.entries:

@@ -7,7 +7,9 @@ import pytest
 
 from bus import Bus, Limits, OutcomeUnknown, StoreUnavailable
 from tests.support.bank import (
+    ACCOUNT,
     BANK,
+    Account,
     AlreadyOpen,
     Deposit,
     Deposited,
@@ -275,3 +277,26 @@ async def test_after_an_unknown_outcome_nothing_is_decided_on_what_is_no_longer_
         with pytest.raises(OutcomeUnknown):
             await bus.send(Deposit("a", 5))
         assert (await bus.send(Withdraw("a", 5))).version == 3
+
+
+async def test_what_was_decided_before_an_event_that_was_recorded_unseen_is_not_decided_after_it() -> None:
+    store = FakeEventStore()
+    async with Bus(BANK, event_store=store) as bus:
+        await bus.send(Open("a"))
+        store.script.append(lost_after)
+        outcomes = await bus.send_many([Deposit("a", 1), Withdraw("a", 5), Deposit("a", 10), Touch("a")])
+        assert [receipt(outcomes[place]).version for place in (0, 2, 3)] == [2, 3, 3]
+        assert isinstance(outcomes[1], Overdrawn), "there was not enough at its turn"
+        assert not any(receipt(outcomes[place]).duplicate for place in (0, 2, 3))
+        assert (await bus.load(ACCOUNT, "a")).state == Account(True, 11)
+
+
+async def test_a_confirmed_no_op_stays_before_an_event_of_its_batch_that_was_recorded_unseen() -> None:
+    store = FakeEventStore(shared=True)
+    async with Bus(BANK, event_store=store) as bus:
+        await bus.send(Open("a"))
+        store.script.append(lost_after)
+        nothing, deposit = await bus.send_many([Touch("a"), Deposit("a", 1)])
+        assert (receipt(nothing).version, receipt(deposit).version) == (1, 2)
+        await bus.send(Withdraw("a", 1))
+        assert (await bus.load(ACCOUNT, "a")).version == 3

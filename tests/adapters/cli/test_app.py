@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from adapters.cli import run
-from adapters.cli.app import COMMANDS, build, exit_code
+from adapters.cli.app import COMMANDS, build, exit_code, in_one_line
 from adapters.cli.failures import Failure, Refused
 from bus import StoreInUse, StoreUnavailable
 from tests.adapters.flights.rows import row, write
@@ -28,7 +28,7 @@ def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_every_command_has_a_place() -> None:
-    assert set(COMMANDS) == {"demo", "worker", "export"}
+    assert set(COMMANDS) == {"demo", "worker", "simulate", "export"}
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,8 @@ def test_views_of_another_store_are_refused(tmp_path: Path, capsys: pytest.Captu
 )
 def test_exit_codes_tell_what_was_asked_wrongly_from_what_failed(error: Failure, code: int) -> None:
     assert exit_code(error) == code
+
+
+def test_a_message_is_one_line_that_no_terminal_obeys() -> None:
+    assert in_one_line("a\n b\r\tc") == "a b c"
+    assert in_one_line("red \x1b[31m, é, \u202e") == "red \\x1b[31m, é, \\u202e"

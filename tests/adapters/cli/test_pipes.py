@@ -95,3 +95,5 @@ async def test_input_is_read_ahead_by_a_bounded_number_of_chunks(tmp_path: Path)
         source = Input(file.fileno())
         assert len(await source.read()) == CHUNK_BYTES
         assert os.lseek(file.fileno(), 0, os.SEEK_CUR) <= 4 * CHUNK_BYTES
+        # To the end, since before that the thread that reads has no reason to end.
+        assert await everything(source) == MUCH[CHUNK_BYTES:]

@@ -15,6 +15,7 @@ from adapters.cli.pipes import Input, Output, read_some
 from adapters.cli.serving import Serving
 from bus import Bus, Limits
 from tests.support.bank import BANK
+from tests.support.leaks import own_threads, threads_left
 from tests.support.stores import FakeEventStore, Gate
 
 LIMITS = Limits(send_many_commands_max=10, batch_bytes_max=4_096)
@@ -35,6 +36,8 @@ class Client:
         self.store = store
         self.reading = anyio.CancelScope()
         self.error: OSError | None = None
+        self._threads = own_threads()
+        self._open = {self.source, self.lines_end, self._answers}
         self.bus: Bus
 
     def write(self, *lines: dict[str, Any] | bytes) -> None:
@@ -42,7 +45,7 @@ class Client:
         os.write(self.lines_end, b"".join([one if isinstance(one, bytes) else encoded(one) for one in lines]))
 
     def end(self) -> None:
-        os.close(self.lines_end)
+        self._close(self.lines_end)
 
     async def answer(self) -> dict[str, Any]:
         """The next answer, waited for in a thread."""
@@ -60,7 +63,19 @@ class Client:
 
     def leave(self) -> None:
         """Stops reading answers."""
-        os.close(self._answers)
+        self._close(self._answers)
+
+    def close(self) -> None:
+        """Closes what the test left open, the source once nobody reads it any more."""
+        self._close(self.lines_end)
+        assert not threads_left(self._threads)
+        self._close(self._answers)
+        self._close(self.source)
+
+    def _close(self, descriptor: int) -> None:
+        if descriptor in self._open:
+            self._open.remove(descriptor)
+            os.close(descriptor)
 
 
 def encoded(line: dict[str, Any]) -> bytes:
@@ -93,10 +108,13 @@ async def serving(
         finally:
             os.close(client.output)
 
-    with anyio.fail_after(60):
-        async with Bus(BANK, event_store=store, limits=LIMITS) as client.bus, anyio.create_task_group() as tasks:
-            tasks.start_soon(run)
-            yield client
+    try:
+        with anyio.fail_after(60):
+            async with Bus(BANK, event_store=store, limits=LIMITS) as client.bus, anyio.create_task_group() as tasks:
+                tasks.start_soon(run)
+                yield client
+    finally:
+        client.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -56,6 +56,8 @@ def test_memory_is_a_store() -> None:
         ("sqlite://host/flights.db", "'sqlite://host/flights.db' is no URL of a store"),
         ("sqlite:///", "'sqlite:///' is no URL of a store"),
         ("sqlite:///:memory:", "'sqlite:///:memory:' is no URL of a store"),
+        ("sqlite:///flights.db?mode=ro", "'sqlite:///flights.db?mode=ro' has options"),
+        ("sqlite:///folder/", "'sqlite:///folder/' is no URL of a store ('folder/' is a directory"),
         ("mysql://host/flights", "no store is called 'mysql'"),
     ],
 )

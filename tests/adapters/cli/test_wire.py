@@ -125,6 +125,7 @@ def test_a_command_that_forbids_unknown_fields_is_read_with_its_envelope() -> No
         ({"flight_id": 5}, "Expected `str`, got `int` - at `$.flight_id`"),
         ({"expected_version": -1}, "Expected `int` >= 0 - at `$.expected_version`"),
         ({"expected_version": "1"}, "$.expected_version"),
+        ({"expected_version": 2**63}, "$.expected_version"),
         ({"timeout": 0}, "$.timeout"),
         ({"$timeout": "1"}, "$.$timeout"),
         ({"command_id": 7}, "$.command_id"),

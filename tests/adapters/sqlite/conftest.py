@@ -1,7 +1,4 @@
-"""Fixtures of the SQLite tests: asyncio, and uvloop which is asyncio too; a check that no thread is left."""
-
-import threading
-from collections.abc import Iterator
+"""Fixtures of the SQLite tests: asyncio, and uvloop which is asyncio too."""
 
 import pytest
 
@@ -11,13 +8,3 @@ import pytest
 )
 def anyio_backend(request: pytest.FixtureRequest) -> object:
     return request.param
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    for thread in set(threading.enumerate()) - before:
-        # A thread whose caller was cancelled ends by itself, soon.
-        thread.join(timeout=10)
-        assert not thread.is_alive(), f"{thread} is left"

@@ -1,5 +1,6 @@
 """Opening database files: what is not ours is left as it is, one process writes, others read."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -71,6 +72,20 @@ async def test_a_file_that_is_no_store_is_refused_and_stays_as_it_was(
     before = contents(tmp_path)
     await _refused(opens(tmp_path / "x.db"), StoreNotReadable, why)
     assert contents(tmp_path) == before
+
+
+async def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path, opens: Open) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    await _refused(opens(tmp_path / "pipe"), StoreNotReadable, "no file, but a device or a pipe")
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+@pytest.mark.parametrize("store", [SqliteEventStore, SqliteViewStore])
+def test_a_level_of_durability_that_there_is_not_is_refused(
+    tmp_path: Path, store: type[SqliteEventStore] | type[SqliteViewStore]
+) -> None:
+    with pytest.raises(ValueError, match="one of OFF, NORMAL, FULL, EXTRA, not 'full'"):
+        store(tmp_path / "x.db", synchronous="full")  # type: ignore[arg-type]
 
 
 async def test_events_are_no_views_and_views_no_events(tmp_path: Path) -> None:

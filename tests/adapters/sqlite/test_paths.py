@@ -18,6 +18,11 @@ def test_what_names_no_file_is_refused(path: str) -> None:
         real_path(path)
 
 
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is a directory"):
+        real_path(f"{tmp_path}/new/")
+
+
 @pytest.mark.parametrize("path", ["sqlite:///flights.db", "sqlite:flights.db", "postgresql://localhost/flights"])
 def test_a_url_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="is a URL; a store in a file takes the file's path"):

@@ -20,6 +20,13 @@ class Counted(Event, tag="counted"):
     count: int
 
 
+class Picky(Event, tag="picky"):
+    by: str
+
+    def __post_init__(self) -> None:
+        raise KeyError(self.by)
+
+
 class AlsoCounted(Event, tag="counted"):
     count: int
 
@@ -57,11 +64,12 @@ def test_a_stored_name_belongs_to_one_type() -> None:
         ("opened", b'{"by": "x", "at": "2013-02-30T00:00:00Z"}', "its payload does not decode"),
         ("opened", b"[" * 100_000, "its payload does not decode"),
         ("counted", b'{"$type":"opened","count":5}', "its payload does not decode"),
+        ("picky", b'{"by": "x"}', "its payload does not decode: KeyError: 'x'"),
     ],
 )
 def test_what_cannot_be_read_is_named_exactly(name: str, payload: bytes, reason: str) -> None:
     with pytest.raises(Unreadable, match=reason) as caught:
-        Schema([Opened, Counted]).decode(stored(name, payload))
+        Schema([Opened, Counted, Picky]).decode(stored(name, payload))
     error = caught.value
     assert (error.stream, error.version, error.position, error.name) == ("door-a-b", 3, 7, name)
     assert "position 7 (stream 'door-a-b', version 3)" in str(error)

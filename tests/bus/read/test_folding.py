@@ -194,6 +194,7 @@ def test_a_projection_is_given_what_a_restart_would_give_it() -> None:
     assert seen == ["", "1.0", "1.0"]
 
 
-def test_a_stored_view_of_another_shape_names_the_cure() -> None:
+@pytest.mark.parametrize("payload", [b'{"txt": "old"}', b'{"text": "\xff"}', b"[" * 100_000, b""])
+def test_a_stored_view_of_another_shape_or_none_names_the_cure(payload: bytes) -> None:
     with pytest.raises(StaleShape, match="version"):
-        fold(folding(), noted("a"), {"1": b'{"txt": "old"}'})
+        fold(folding(), noted("a"), {"1": payload})

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from bus.runtime.reply import EventReply, LoopReply, Reply, Signal, reply_factory
+from bus.runtime.reply import ANSWERED, EventReply, LoopReply, Reply, Signal, reply_factory
 
 
 async def test_a_reply_wakes_its_waiter_with_the_result() -> None:
@@ -270,3 +270,12 @@ async def test_a_signal_has_one_waiter() -> None:
         with pytest.raises(AssertionError, match="one waiter"):
             await signal.wait()
         signal.set()
+
+
+def test_what_was_answered_is_done_and_takes_no_answer() -> None:
+    assert ANSWERED.is_done
+    assert ANSWERED.cancel() is None
+    with pytest.raises(AssertionError, match="answered once"):
+        ANSWERED.set_result(None)
+    with pytest.raises(AssertionError, match="nobody waits"):
+        ANSWERED.__await__()

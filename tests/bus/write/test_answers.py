@@ -3,6 +3,7 @@
 import pytest
 
 from bus import BusError, NotRecorded, OutcomeUnknown
+from bus.core.errors import in_words
 from bus.runtime.reply import EventReply
 from bus.write import answers
 from bus.write.directory import Actor
@@ -42,5 +43,5 @@ class Mute(Exception):
 
 @pytest.mark.parametrize(("error", "words"), [(ValueError("x"), "ValueError: x"), (Mute(), "Mute")])
 def test_what_a_function_raised_is_put_into_words_as_far_as_it_goes(error: Exception, words: str) -> None:
-    assert answers.in_words(error) == words
+    assert in_words(error) == words
     assert answers.failed(Open("a"), "account-a", error).__cause__ is error

@@ -1,0 +1,236 @@
+"""Clients: the senders of a simulated history, who do what chance tells them."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import anyio
+
+from bus.bus import Bus
+from bus.core.errors import BusClosed, BusError, NotProjected, QueryError, StoreUnavailable
+from bus.core.messages import Command, Query, Receipt
+from bus.testing.simulation.history import shown
+from bus.testing.simulation.model import Violated
+from bus.testing.simulation.operations import Operation, Operations
+from bus.testing.simulation.world import World
+
+Workload = Callable[[Random], Command | Query[Any]]
+"""Draws the next message from chance, and from nothing else."""
+
+BULK_MAX = 4
+
+
+class CountedIds:
+    """Ids in order, for commands whose sender names none; whose id it is is told as it is made."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._count = 0
+
+    def new(self) -> str:
+        self._count += 1
+        made = f"id-{self._count}"
+        self._tell(made)
+        return made
+
+
+class Clients:
+    """Draws what is sent, sends it, and has every answer checked. One object serves a whole history."""
+
+    def __init__(self, world: World, workload: Workload, commands: int) -> None:
+        self._world = world
+        self._workload = workload
+        self._left = commands
+        self._number = 0
+        self._waiting: dict[int, Operation] = {}
+        """Called and not answered: what a crash leaves so is sent again by somebody."""
+        self._calling: Operation | None = None
+        """Whose id is made next: a call of `send` makes it before it waits for anything."""
+        self._known: list[tuple[str, Command]] = []
+        """Commands under an id of their own, which may be sent again."""
+        self._receipt: Receipt | None = None
+        """The last one that anybody got in this life."""
+        self.operations = Operations(world.model)
+        self.ids = CountedIds(self._identified)
+        self.checkpoints_read: Callable[[], int | None] = lambda: None
+        """The least checkpoint of the views that the current task's last query read."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything was sent."""
+        return self._left <= 0
+
+    def draw_command(self) -> Command:
+        """The next command of the workload, for a writer that is none of these clients."""
+        for _ in range(1_000):
+            message = self._workload(self._world.chance)
+            if isinstance(message, Command):
+                return message
+        raise ValueError("the workload draws no commands")
+
+    def crash(self) -> None:
+        """The process ended: nobody will answer what was asked."""
+        for operation in self._waiting.values():
+            if operation.is_named:
+                self._known += [(operation.command_id, operation.command)] * 2
+        self._waiting.clear()
+        self._receipt = None
+        self.operations.crash()
+
+    async def run(self, bus: Bus) -> None:
+        """One sender: one message after the other, until all are sent or the bus is closed."""
+        wishes = self._world.wishes
+        try:
+            while self._left > 0:
+                self._left -= 1
+                await anyio.sleep(wishes.choice([0, 0, 0, 0.001, 0.02, 0.4]))
+                message = self._workload(wishes)
+                if isinstance(message, Query):
+                    await self._ask(bus, message)
+                elif wishes.random() < 0.06:
+                    await self._send_many(bus, message)
+                else:
+                    await self._send(bus, message)
+        except BusClosed:
+            return
+        except Violated as error:
+            self._world.fail(str(error))
+        except Exception as error:
+            self._world.fail(f"a sender got {error!r}")
+
+    async def _send(self, bus: Bus, command: Command) -> None:
+        faults, wishes = self._world.faults, self._world.wishes
+        command_id, command = self._identify(command)
+        expected = None
+        if wishes.random() < faults.expecting:
+            versions = self._world.model.versions(self._world.model.stream_of(command))
+            expected = max(0, versions[-1].number - wishes.choice([0, 0, 1]))
+        timeout = wishes.choice([0.001, 0.05]) if wishes.random() < faults.hurried else None
+        patience = wishes.choice([0.0, 0.001, 0.1]) if wishes.random() < faults.cancelled else None
+        operation = self._begin(command, command_id, expected, timeout)
+        outcome: Receipt | BusError | None = None
+        with anyio.CancelScope(deadline=float("inf") if patience is None else anyio.current_time() + patience):
+            try:
+                outcome = await bus.send(command, command_id=command_id, expected_version=expected, timeout=timeout)
+            except BusError as error:
+                outcome = error
+        self._end(operation, outcome)
+        if isinstance(outcome, BusClosed):
+            raise outcome
+        if isinstance(outcome, Receipt) and wishes.random() < 0.1:
+            await self._wait(bus, outcome)
+
+    def _identify(self, command: Command) -> tuple[str | None, Command]:
+        """The command and its id: a new one, one that was used before, or none."""
+        faults, wishes = self._world.faults, self._world.wishes
+        if self._known and wishes.random() < faults.duplicate:
+            return wishes.choice(self._known)
+        if self._known and wishes.random() < faults.reused:
+            return wishes.choice(self._known)[0], command
+        if wishes.random() < 0.3:
+            return None, command
+        return self._new_id(command), command
+
+    def _new_id(self, command: Command) -> str:
+        command_id = f"c{self._number + 1}"
+        self._known.append((command_id, command))
+        return command_id
+
+    async def _send_many(self, bus: Bus, first: Command) -> None:
+        """Several at a time; those to one aggregate are decided in their order."""
+        commands = [first, *[self._command(first) for _ in range(self._world.wishes.randrange(BULK_MAX))]]
+        operations = [self._begin(command, self._new_id(command), None, None) for command in commands]
+        outcomes = await bus.send_many(commands, command_ids=[one.command_id for one in operations])
+        versions: dict[str, int] = {}
+        for operation, outcome in zip(operations, outcomes, strict=True):
+            self._end(operation, outcome, in_time=False)
+            if isinstance(outcome, Receipt) and outcome.events and not outcome.duplicate:
+                if outcome.version <= versions.get(outcome.stream, 0):
+                    raise Violated(f"command {operation.number} of a `send_many` was decided before an earlier one")
+                versions[outcome.stream] = outcome.version
+
+    def _command(self, other: Command) -> Command:
+        message = self._workload(self._world.wishes)
+        return message if isinstance(message, Command) else other
+
+    def _begin(
+        self, command: Command, command_id: str | None, expected: int | None, timeout: float | None
+    ) -> Operation:
+        world = self._world
+        self._number += 1
+        patience_s = world.limits.send_timeout_s if timeout is None else timeout
+        operation = Operation(
+            number=self._number,
+            command=command,
+            command_id=command_id or "",
+            is_named=command_id is not None,
+            expected_version=expected,
+            invoked=world.model.head,
+            deadline=anyio.current_time() + patience_s,
+        )
+        self._waiting[operation.number] = operation
+        self._calling = operation
+        options = "" if expected is None else f" expecting {expected}"
+        options += "" if timeout is None else f" within {timeout}"
+        world.history.note("send", f"{operation.number} {shown(command)} {command_id or ''}{options}")
+        if command_id is not None:
+            self._identified(command_id)
+        return operation
+
+    def _identified(self, command_id: str) -> None:
+        operation = self._calling
+        assert operation is not None, "an id is made for a command that is being sent"
+        self._calling = None
+        operation.command_id = command_id
+        self._world.sent.setdefault(command_id, []).append(operation.command)
+        self.operations.begin(operation)
+
+    def _end(self, operation: Operation, outcome: Receipt | BusError | None, *, in_time: bool = True) -> None:
+        """An answer came, or the sender gave up."""
+        self._waiting.pop(operation.number, None)
+        self._calling = None
+        history = self._world.history
+        if outcome is None:
+            history.note("cancelled", f"{operation.number}")
+            return
+        if isinstance(outcome, Receipt):
+            self._receipt = outcome
+            told = "duplicate " if outcome.duplicate else ""
+            told += f"version {outcome.version}, position {outcome.position}, {len(outcome.events)} events"
+            history.note("receipt", f"{operation.number} {told}")
+        else:
+            history.note(outcome.code, f"{operation.number}")
+        if in_time and anyio.current_time() > operation.deadline + 1e-6:
+            raise Violated(
+                f"command {operation.number} was answered {anyio.current_time() - operation.deadline:.4f} s "
+                f"after its deadline, with {outcome!r}"
+            )
+        self.operations.answer(operation, outcome)
+
+    async def _wait(self, bus: Bus, receipt: Receipt) -> None:
+        """What `wait_projected` promises is in the views when it returns."""
+        try:
+            await bus.wait_projected(receipt, timeout=self._world.wishes.choice([0.1, None]))
+        except NotProjected as error:
+            self._world.history.note(error.code)
+            return
+        self._world.history.note("projected", str(receipt.position))
+        for name, checkpoint in self._world.checkpoints().items():
+            if checkpoint.position < receipt.position:
+                raise Violated(f"wait_projected({receipt.position}) returned, but {name!r} is at {checkpoint.position}")
+
+    async def _ask(self, bus: Bus, query: Query[Any]) -> None:
+        """A query's answer is read from views that hold at least what it was asked to wait for."""
+        after = self._receipt if self._world.wishes.random() < 0.7 else None
+        self._world.history.note("query", shown(query))
+        try:
+            await bus.query(query, after=after)
+        except (NotProjected, StoreUnavailable, QueryError) as error:
+            if isinstance(error, QueryError) and error.__cause__ is not None:
+                raise Violated(f"{query} failed: {error.__cause__!r}") from error
+            self._world.history.note(error.code)
+            return
+        read = self.checkpoints_read()
+        self._world.history.note("answer", f"at {read}")
+        if after is not None and read is not None and read < after.position:
+            raise Violated(f"{query} after position {after.position} was answered from views at {read}")

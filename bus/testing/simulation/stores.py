@@ -1,0 +1,197 @@
+"""Simulated stores: the ports as one process sees them, over the world's disk, with everything that may go wrong."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import anyio.lowlevel
+
+from bus.core.errors import StoreUnavailable
+from bus.core.messages import Command
+from bus.core.projection import IndexValue
+from bus.core.stored import AlreadyRecorded, Append, Appended, Checkpoint, History, StoredEvent, ViewChanges, ViewTable
+from bus.ports import ViewReader
+from bus.testing.simulation.world import Broken, World
+
+
+class Disk:
+    """What both stores have of it: pauses, and failures."""
+
+    url = "simulated:"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        return None
+
+    async def pause(self) -> None:
+        """Time passes, mostly none."""
+        world = self._world
+        if world.happens(world.faults.hang):
+            world.history.note("hang")
+            await anyio.sleep(world.chance.uniform(1, 40))
+        elif world.happens(world.faults.slow):
+            await anyio.sleep(world.chance.choice([0.0005, 0.003, 0.02, 0.2]))
+        else:
+            await anyio.lowlevel.checkpoint()
+
+    async def read(self, rate: float) -> None:
+        """What a read goes through; raises `StoreUnavailable` at that rate."""
+        await self.pause()
+        if self._world.happens(rate):
+            self._world.history.note("read fails")
+            raise self.unavailable()
+
+    def unavailable(self) -> StoreUnavailable:
+        return StoreUnavailable(f"{self.url} is away for a moment: nothing was recorded", store=self.url)
+
+
+class SimulatedEventStore(Disk):
+    """The event store of one life of the process."""
+
+    def __init__(self, world: World, draw: Callable[[], Command], check: Callable[[], None]) -> None:
+        super().__init__(world)
+        self._draw = draw
+        self._check_process = check
+        self.shared = world.is_shared
+        self.identity = world.events.identity
+
+    async def append(self, batch: Sequence[Append], recorded_at: datetime) -> Appended:
+        world, faults = self._world, self._world.faults
+        self._check(batch)
+        await self.pause()
+        if self.shared and world.happens(faults.foreign_append):
+            world.append_foreign(batch, self._draw, recorded_at)
+        if world.happens(faults.append_refused):
+            world.history.note("append refused", f"{len(batch)} entries")
+            raise self.unavailable()
+        if world.happens(faults.append_lost):
+            world.history.note("append lost", f"{len(batch)} entries")
+            raise Broken("the connection is gone")
+        if self.shared and world.happens(faults.append_late):
+            world.history.note("append late", f"{len(batch)} entries")
+            world.append_late(asyncio.get_running_loop(), batch, recorded_at)
+            raise Broken("the connection is gone")
+        appended = world.append(batch, recorded_at)
+        await self.pause()
+        if world.happens(faults.answer_lost):
+            world.history.note("answer lost", f"{len(batch)} entries")
+            raise Broken("the connection is gone")
+        return appended
+
+    def _check(self, batch: Sequence[Append]) -> None:
+        limits = self._world.limits
+        self._check_process()
+        if len(batch) > limits.batch_commands_max:
+            self._world.fail(f"a batch of {len(batch)} commands, more than Limits.batch_commands_max")
+        if not batch:
+            self._world.fail("an empty batch was appended")
+        for entry in batch:
+            if len(entry.events) > limits.command_events_max:
+                self._world.fail(f"{len(entry.events)} events of one command, more than Limits.command_events_max")
+
+    async def head(self) -> int:
+        await self.read(self._world.faults.read_fails)
+        return await self._world.events.head()
+
+    async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
+        await self.read(self._world.faults.read_fails)
+        page = await self._world.events.page(after, limit)
+        await self.pause()
+        return page
+
+    async def stream_pages(self, after: Mapping[str, int], limit: int) -> Sequence[StoredEvent]:
+        await self.read(self._world.faults.read_fails)
+        return await self._world.events.stream_pages(after, limit)
+
+    async def histories(self, after: Mapping[str, int], limit: int) -> Sequence[History]:
+        await self.read(self._world.faults.read_fails)
+        found = await self._world.events.histories(after, limit)
+        await self.pause()
+        return found
+
+    async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:
+        await self.read(self._world.faults.read_fails)
+        return await self._world.events.find_commands(command_ids)
+
+
+class SimulatedViewStore(Disk):
+    """The view store of one life of the process."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._read: dict[object, list[int]] = {}
+
+    def least_read(self) -> int | None:
+        """The least checkpoint of the views that the current task has read in its last snapshot."""
+        return min(self._read.get(asyncio.current_task(), []), default=None)
+
+    async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
+        await self.read(self._world.faults.view_read_fails)
+        self._world.prepare(tables)
+        return await self._world.views.prepare(tables)
+
+    async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
+        await self.read(self._world.faults.view_read_fails)
+        return await self._world.views.load(table, keys)
+
+    async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
+        world, faults = self._world, self._world.faults
+        await self.pause()
+        if world.happens(faults.view_commit_refused):
+            world.history.note("views refused", table.projection)
+            raise self.unavailable()
+        if world.happens(faults.view_commit_lost):
+            world.history.note("views not committed", table.projection)
+            raise Broken("the connection is gone")
+        done = world.commit_views(table, changes)
+        await self.pause()
+        if world.happens(faults.view_answer_lost):
+            world.history.note("views' answer lost", table.projection)
+            raise Broken("the connection is gone")
+        return done
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncGenerator[ViewReader]:
+        await self.read(self._world.faults.view_read_fails)
+        read = self._read[asyncio.current_task()] = []
+        async with self._world.views.snapshot() as reader:
+            yield SlowReader(reader, self, read)
+
+
+class SlowReader:
+    """A snapshot whose reads take a while; what is committed meanwhile is not in it."""
+
+    def __init__(self, reader: ViewReader, disk: Disk, read: list[int]) -> None:
+        self._reader = reader
+        self._disk = disk
+        self._read = read
+
+    async def checkpoint(self, table: ViewTable) -> Checkpoint:
+        await self._disk.pause()
+        return await self._reader.checkpoint(table)
+
+    async def get(self, table: ViewTable, key: str) -> bytes | None:
+        await self._begin(table)
+        return await self._reader.get(table, key)
+
+    async def find(
+        self, table: ViewTable, where: Mapping[str, IndexValue], order_by: str | None, descending: bool, limit: int
+    ) -> Sequence[bytes]:
+        await self._begin(table)
+        found: Sequence[Any] = await self._reader.find(table, where, order_by, descending, limit)
+        return found
+
+    async def _begin(self, table: ViewTable) -> None:
+        await self._disk.pause()
+        self._read.append((await self._reader.checkpoint(table)).position)

@@ -1,0 +1,28 @@
+"""Faults: each kind is left out of some histories, and limits are drawn so low that they matter."""
+
+from random import Random
+
+from bus import Limits
+from bus.testing import Faults
+from bus.testing.simulation.faults import tight_limits
+
+
+def test_without_faults_every_rate_is_zero() -> None:
+    none = Faults.none()
+    assert not any(getattr(none, name) for name in none.__struct_fields__)
+
+
+def test_each_kind_is_in_some_histories_and_missing_in_others() -> None:
+    drawn = [Faults().drawn(Random(seed)) for seed in range(40)]
+    for name in Faults().__struct_fields__:
+        rates = {getattr(one, name) for one in drawn}
+        assert rates == {0, getattr(Faults(), name)}
+    assert drawn == [Faults().drawn(Random(seed)) for seed in range(40)]
+
+
+def test_limits_are_drawn_low_or_left_as_they_are() -> None:
+    given = Limits(query_timeout_s=7.0)
+    drawn = [tight_limits(Random(seed), given) for seed in range(60)]
+    assert {one.query_timeout_s for one in drawn} == {7.0}
+    assert {one.residents_max for one in drawn} == {1, 2, 5, given.residents_max}
+    assert {one.batch_commands_max for one in drawn} == {1, 2, 5, given.batch_commands_max}

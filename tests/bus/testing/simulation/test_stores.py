@@ -1,0 +1,149 @@
+"""The simulated stores keep the laws of their ports while nothing goes wrong, and fail in the ways they announce."""
+
+import itertools
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from bus import Limits, StoreUnavailable
+from bus.core.stored import Append, Checkpoint, NewEvent, ViewChanges
+from bus.read.projector import table_of
+from bus.testing import Faults
+from bus.testing.simulation.loop import simulated_loop
+from bus.testing.simulation.stores import SimulatedEventStore, SimulatedViewStore
+from bus.testing.simulation.world import EPOCH, Broken, World, at_once
+from tests.simulation.shop import SHELVES, SHOP, Stock
+
+STOCKED = NewEvent("stocked", b'{"$type":"stocked","count":3}')
+BATCH = [Append("item-a", 0, (STOCKED,), "c1", Stock("a", 3))]
+TABLE = table_of(SHELVES)
+NONE = Faults.none()
+
+
+def world(**rates: float) -> World:
+    """A world in which only that goes wrong, and always."""
+    made = World(SHOP, 1, faults=NONE, limits=Limits(batch_commands_max=1), invariants=())
+    made.faults = Faults(**{name: rates.get(name, 0) for name in NONE.__struct_fields__})  # type: ignore[arg-type]
+    made.is_shared = True
+    made.sent["c1"] = [Stock("a", 3)]
+    made.prepare([TABLE])
+    at_once(made.views.prepare([TABLE]))
+    return made
+
+
+def events(of: World, check: Callable[[], None] = lambda: None) -> SimulatedEventStore:
+    return SimulatedEventStore(of, lambda: Stock("a", 3), check)
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, float]:
+    """The outcome, an exception as a value, and when it came."""
+    loop = simulated_loop(World(SHOP, 1, faults=NONE, limits=Limits(), invariants=()).schedule, 0.0)
+
+    async def main() -> Any:
+        try:
+            return await coroutine
+        except Exception as error:
+            return error
+
+    return loop.run(main(), lambda: False), loop.time()
+
+
+def test_an_append_is_on_the_disk() -> None:
+    one = world()
+    outcome, _ = run(events(one).append(BATCH, EPOCH))
+    assert (outcome.position_before, outcome.refused) == (0, {})
+    assert one.model.head == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "events_after"),
+    [
+        ("append_refused", StoreUnavailable, 0),
+        ("append_lost", Broken, 0),
+        ("append_late", Broken, 0),
+        ("answer_lost", Broken, 1),
+    ],
+)
+def test_an_append_fails_in_each_way(fault: str, error: type[Exception], events_after: int) -> None:
+    one = world(**{fault: 1.0})
+    outcome, _ = run(events(one).append(BATCH, EPOCH))
+    assert isinstance(outcome, error)
+    assert one.model.head == events_after
+    assert len(one.late) == (fault == "append_late")
+
+
+def test_another_writer_is_first() -> None:
+    one = world(foreign_append=1.0)
+    outcome, _ = run(events(one).append(BATCH, EPOCH))
+    assert list(outcome.refused) == [0]
+    assert one.model.head == 1
+
+
+def test_time_passes_where_a_store_is_slow_or_hangs() -> None:
+    assert run(events(world()).head())[1] == 0
+    assert 0 < run(events(world(slow=1.0)).head())[1] < 1
+    assert run(events(world(hang=1.0)).head())[1] >= 1
+
+
+def test_reads_fail() -> None:
+    store = events(world(read_fails=1.0))
+    views = SimulatedViewStore(world(view_read_fails=1.0))
+    reads: list[Coroutine[Any, Any, Any]] = [
+        store.head(),
+        store.page(0, 9),
+        store.stream_pages({}, 9),
+        store.histories({}, 9),
+        store.find_commands([]),
+        views.prepare([TABLE]),
+        views.load(TABLE, []),
+    ]
+    assert all(isinstance(run(read)[0], StoreUnavailable) for read in reads)
+
+
+def test_reads_give_what_is_on_the_disk() -> None:
+    one = world()
+    run(events(one).append(BATCH, EPOCH))
+    store = events(one)
+    assert run(store.head())[0] == 1
+    assert [stored.stream for stored in run(store.page(0, 9))[0]] == ["item-a"]
+    assert [stored.version for stored in run(store.stream_pages({"item-a": 0}, 9))[0]] == [1]
+    assert [history.version for history in run(store.histories({"item-a": 0}, 9))[0]] == [1]
+    assert list(run(store.find_commands(["c1", "c2"]))[0]) == ["c1"]
+
+
+@pytest.mark.parametrize("batch", [[*BATCH, *BATCH], []], ids=["too many", "none"])
+def test_a_batch_beyond_its_limits_or_of_nothing_is_a_violation(batch: list[Append]) -> None:
+    one = world()
+    checks = itertools.count()
+    run(events(one, lambda: (next(checks), None)[1]).append(batch, EPOCH))
+    assert one.violation is not None
+    assert next(checks) == 1, "the process is looked at as well"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "position"),
+    [("view_commit_refused", StoreUnavailable, 0), ("view_commit_lost", Broken, 0), ("view_answer_lost", Broken, 1)],
+)
+def test_a_commit_of_views_fails_in_each_way(fault: str, error: type[Exception], position: int) -> None:
+    one = world(**{fault: 1.0})
+    at_once(one.events.append(BATCH, EPOCH))
+    changes = ViewChanges(Checkpoint(), Checkpoint(1), (), ())
+    assert isinstance(run(SimulatedViewStore(one).commit(TABLE, changes))[0], error)
+    assert one.checkpoints()["shelves"].position == position
+
+
+def test_a_snapshot_knows_the_least_checkpoint_that_was_read_from_it() -> None:
+    one = world()
+    store = SimulatedViewStore(one)
+
+    async def read() -> list[int | None]:
+        least = [store.least_read()]
+        async with store.snapshot() as reader:
+            least.append(store.least_read())
+            assert await reader.get(TABLE, "a") is None
+            assert await reader.find(TABLE, {}, None, False, 9) == []
+            assert (await reader.checkpoint(TABLE)).position == 0
+        return [*least, store.least_read()]
+
+    assert run(read())[0] == [None, None, 0]

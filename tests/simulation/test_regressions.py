@@ -1,0 +1,15 @@
+"""Seeds that failed once, each under the name of what it found."""
+
+import pytest
+
+from bus.testing import simulate
+from tests.simulation.shop import SHOP, shopping
+
+FOUND = {
+    155: "a no-op confirmed in a batch whose answer was lost was decided again, after an event that came after it",
+}
+
+
+@pytest.mark.parametrize("seed", FOUND, ids=FOUND.get)
+def test_a_seed_that_failed_once_fails_no_more(seed: int) -> None:
+    simulate(SHOP, seed=seed, workload=shopping)
