@@ -95,10 +95,10 @@ class _Found:
             if stored.version != version + 1:
                 self.fault(f"stream {stored.stream} goes from version {version} to {stored.version}")
             self._versions[stored.stream] = stored.version
-            recorded = self._recorded(stored)
-            for projection in self._projections:
-                if type(recorded.event) in projection.events:
-                    self._project(projection, recorded)
+            for recorded in self._recorded(stored):
+                for projection in self._projections:
+                    if type(recorded.event) in projection.events:
+                        self._project(projection, recorded)
 
     def _project(self, projection: Projection[Any, Any], recorded: Recorded[Any]) -> None:
         views = self._views[projection.name]

@@ -15,6 +15,7 @@ CASES: dict[str, Callable[[Settings], Iterator[Line]]] = {
     "hot.sqlite": commands.hot,
     "latency.sqlite": commands.latency,
     "recover.sqlite": residents.recovery,
+    "recover.snapshot": residents.snapshot,
     "resident.memory": residents.weight,
     "demo": demo.flights,
     "projection.sqlite": projections.sqlite,

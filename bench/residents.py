@@ -2,17 +2,31 @@
 
 import asyncio
 import gc
+import itertools
 import shutil
+import time
 import tracemalloc
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from adapters.sqlite import SqliteEventStore
 from bench.commands import BANK
-from bench.limits import ACCOUNTS, AccountCommand, Deposit, OpenAccount, RawSqlite, deposits, drive, openings, rows_of
+from bench.limits import (
+    ACCOUNT,
+    ACCOUNTS,
+    AccountCommand,
+    Deposit,
+    OpenAccount,
+    RawSqlite,
+    deposits,
+    drive,
+    openings,
+    rows_of,
+)
 from bench.measure import Line, Settings, Turns, folder, frozen_heap, in_turns, line
 from bus import Bus
-from bus.core import Application, Command, Decider, Event, State
+from bus.core import Application, Command, Decider, Event, Snapshots, State
 from bus.core.limits import Limits
 
 
@@ -59,6 +73,70 @@ async def _first(path: Path, firsts: Sequence[AccountCommand]) -> float:
     async with Bus(BANK, event_store=SqliteEventStore(path)) as bus:
         with frozen_heap():
             return await drive(bus.send, firsts, len(firsts)) * 1e3
+
+
+SNAPSHOT_EVENTS = 1_000
+
+KEPT = Decider(
+    category=ACCOUNT.category,
+    initial=ACCOUNT.initial,
+    identify=ACCOUNT.identify,
+    decide=ACCOUNT.decide,
+    evolve=ACCOUNT.evolve,
+    snapshots=Snapshots(version=1, every_events=SNAPSHOT_EVENTS),
+)
+BANK_WITH_SNAPSHOTS = Application(deciders=[KEPT])
+
+
+def snapshot(settings: Settings) -> Iterator[Line]:
+    """One long aggregate, cold: recovered from its last snapshot and a tail of 999, against from its first event."""
+    count = settings.commands or 100_000
+    with folder() as path:
+        events = asyncio.run(_record_with_snapshots(path / "bus.db", count))
+
+        def loaded(application: Application) -> float:
+            return asyncio.run(_loaded(path / "bus.db", application, events))
+
+        measured = in_turns(settings.turns, partial(loaded, BANK_WITH_SNAPSHOTS), partial(loaded, BANK))
+    yield line(
+        "recover.snapshot",
+        measured,
+        "ms",
+        at_most=1 / 40,
+        clients=1,
+        events=events,
+        tail_events=SNAPSHOT_EVENTS - 1,
+    )
+
+
+async def _loaded(path: Path, application: Application, version: int) -> float:
+    """Milliseconds until the aggregate's state is there, in a bus that has read nothing yet."""
+    async with Bus(application, event_store=SqliteEventStore(path)) as bus:
+        with frozen_heap():
+            begin = time.perf_counter()
+            loaded = await bus.load(application.deciders[0], "000000")
+            took = time.perf_counter() - begin
+    assert loaded.version == version
+    return took * 1e3
+
+
+async def _record_with_snapshots(path: Path, count: int) -> int:
+    """Records at least so many events of one aggregate, 999 of them after its last snapshot; returns how many."""
+    ahead = iter([OpenAccount("000000", "one"), *deposits(count + SNAPSHOT_EVENTS, accounts=1)])
+    async with Bus(BANK_WITH_SNAPSHOTS, event_store=SqliteEventStore(path, synchronous="NORMAL")) as bus:
+        for outcome in await bus.send_many(itertools.islice(ahead, count - SNAPSHOT_EVENTS)):
+            assert not isinstance(outcome, Exception), outcome
+        await bus.wait_settled()
+        before = bus.statistics().snapshots
+        # One by one, so that each has a turn to itself, after which its state may be kept.
+        while bus.statistics().snapshots == before:
+            await bus.send(next(ahead))
+            await bus.wait_settled()
+        for command in itertools.islice(ahead, SNAPSHOT_EVENTS - 1):
+            await bus.send(command)
+        await bus.wait_settled()
+        assert bus.statistics().snapshots == before + 1
+        return bus.statistics().events
 
 
 # ---------------------------------------------------------------- what an idle actor weighs

@@ -69,7 +69,9 @@ from bus.core.messages import (
     Views,
 )
 from bus.core.projection import PARK, STOP, Projection
+from bus.core.snapshots import Snapshots
 from bus.core.statistics import ProjectionStatistics, ShutdownReport, Statistics
+from bus.core.upcasting import Drop, Split, Upcaster
 from bus.memory import MemoryEventStore, MemoryViewStore
 
 __all__ = [
@@ -88,6 +90,7 @@ __all__ = [
     "DeadlineExceeded",
     "Decider",
     "DefinitionError",
+    "Drop",
     "Event",
     "Limits",
     "Loaded",
@@ -112,6 +115,8 @@ __all__ = [
     "Rejected",
     "Removed",
     "ShutdownReport",
+    "Snapshots",
+    "Split",
     "State",
     "Statistics",
     "StoreInUse",
@@ -123,6 +128,7 @@ __all__ = [
     "UnknownQuery",
     "Unreadable",
     "Unusable",
+    "Upcaster",
     "VersionConflict",
     "View",
     "ViewNotIndexed",

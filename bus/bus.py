@@ -1,6 +1,7 @@
 """Bus: what an application opens; it puts the two sides together and takes them apart in order."""
 
 import math
+import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack
@@ -39,7 +40,7 @@ class Bus:
     position, all within `limits.shutdown_timeout_s`; what was not finished is in `report` and in the log. An exception
     in the block leaves it as it is. Without stores the bus runs in memory and forgets everything with the store.
 
-    Opening raises a subclass of `Unusable` where a store cannot be used.
+    Opening raises a subclass of `Unusable` where a store cannot be used, and `Unreadable` where upcasters are missing.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Bus:
     async def __aenter__(self) -> Self:
         if self._is_used:
             raise DefinitionError("this bus is open already; open another one")
+        self.application.schema.check_complete()
         self._is_used = True
         self.report = None
         self._task_id = anyio.get_current_task().id
@@ -109,7 +111,8 @@ class Bus:
             self._open = None
             self._is_used = False
             with anyio.CancelScope(shield=True):
-                await stack.aclose()
+                # The stores are told why, since what is refused stays as it was found.
+                await stack.__aexit__(*sys.exc_info())
             raise
         return self
 
@@ -301,6 +304,7 @@ class Bus:
     async def events(self, stream: str | None = None, after: int = 0) -> AsyncGenerator[Recorded[Event]]:
         """The recorded events that follow position `after`, in order; of one stream, those that follow that version.
 
+        They come as upcasters read them: of one that was split, several with the same place; of one dropped, none.
         Ends at the end of the store. Raises `Unreadable` at an event that this application does not know, and
         `BusClosed` where the bus is closed before that end.
         """
@@ -317,7 +321,8 @@ class Bus:
             else:
                 page = await self._event_store.stream_pages({stream: after}, self.limits.page_events_max)
             for stored in page:
-                yield self.application.schema.recorded(stored)
+                for recorded in self.application.schema.recorded(stored):
+                    yield recorded
                 after = stored.position if stream is None else stored.version
             if len(page) < self.limits.page_events_max:
                 return

@@ -10,6 +10,7 @@ from typing import Self
 from uuid import uuid4
 
 from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
+from bus.core.names import category_of
 from bus.core.projection import IndexValue
 from bus.core.stored import (
     AlreadyRecorded,
@@ -18,6 +19,7 @@ from bus.core.stored import (
     Checkpoint,
     History,
     Refusal,
+    Snapshot,
     Stale,
     StoredEvent,
     StoredView,
@@ -67,10 +69,11 @@ class MemoryEventStore(_Opened):
         """The event at position p is at p - 1: the entry that recorded it, once for each of its events."""
         self._streams: dict[str, list[int]] = {}
         """The event of version v is at index v - 1 of its stream's list, which holds indexes into the log."""
+        self._snapshots: dict[str, Snapshot] = {}
         self._commands: dict[str, int] = {}
         """Where in the log a command's first event is; the others follow it."""
         self._batches: list[tuple[int, datetime]] = []
-        """Where in the log each batch begins, and when it was recorded."""
+        """Where in the log each batch with events begins, and when it was recorded."""
 
     async def append(self, batch: Sequence[Append], recorded_at: datetime) -> Appended:
         self._check_open()
@@ -103,11 +106,18 @@ class MemoryEventStore(_Opened):
                 continue
             refused[index] = refusal
             broken.add(stream)
+        if place == position_before:
+            # A bus that is asked the same again and again must not grow by it.
+            self._batches.pop()
         return Appended(position_before, refused)
 
     async def head(self) -> int:
         self._check_open()
         return len(self._log)
+
+    async def names(self) -> Mapping[str, str]:
+        self._check_open()
+        return {event.name: category_of(entry.stream) for entry in reversed(self._log) for event in entry.events}
 
     async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
         self._check_open()
@@ -121,11 +131,29 @@ class MemoryEventStore(_Opened):
             found += [self._stored(place) for place in places[version : version + limit - len(found)]]
         return found
 
-    async def histories(self, after: Mapping[str, int], limit: int) -> Sequence[History]:
-        found: dict[str, list[tuple[str, bytes]]] = {}
+    async def histories(
+        self, after: Mapping[str, int], limit: int, snapshots: Mapping[str, str] | None = None
+    ) -> Sequence[History]:
+        begin = {
+            stream: held
+            for stream, form in (snapshots or {}).items()
+            if (held := self._snapshots.get(stream)) and held.format == form and held.version > after[stream]
+        }
+        after = {**after, **{stream: snapshot.version for stream, snapshot in begin.items()}}
+        found: dict[str, list[tuple[str, bytes]]] = {stream: [] for stream in begin}
         for stored in await self.stream_pages(after, limit):
             found.setdefault(stored.stream, []).append((stored.name, stored.payload))
-        return [History(stream, after[stream] + len(events), tuple(events)) for stream, events in found.items()]
+        return [
+            History(stream, after[stream] + len(events), tuple(events), begin.get(stream))
+            for stream, events in found.items()
+        ]
+
+    async def save_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        self._check_open()
+        for one in snapshots:
+            held = self._snapshots.get(one.stream)
+            if one.stream in self._streams and (not held or held.format != one.format or held.version <= one.version):
+                self._snapshots[one.stream] = one
 
     async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:
         self._check_open()

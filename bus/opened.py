@@ -35,6 +35,7 @@ class OpenBus:
         limits: Limits,
     ) -> None:
         self._stack = stack
+        self._application = application
         self._event_store = event_store
         self._limits = limits
         self._tasks = anyio.create_task_group()
@@ -67,7 +68,9 @@ class OpenBus:
         )
 
     async def start(self) -> None:
-        """Checks the stores against each other, then starts the tasks of both sides."""
+        """Checks the stores against the application and each other, then starts the tasks of both sides."""
+        categories = {decider.category for decider in self._application.deciders}
+        self._application.schema.check_stored(await self._event_store.names(), categories)
         self.feed.advance(await self._event_store.head())
         await self.read.open()
         await self._tasks.__aenter__()
@@ -117,8 +120,9 @@ class OpenBus:
                 for progress in self.read.progress.values():
                     progress.check(self.feed.head)
             await self.write.intake.wait_idle()
-            if self._event_store.shared:
-                self.feed.advance(await self._event_store.head())
+            await self.write.snapshots.wait_idle()
+            if self._event_store.shared or self.write.doubt is not None:
+                await self.write.find_end()
             head = self.feed.head
             waiting = [one for one in self.read.progress.values() if not (stopped_too and one.stopped is not None)]
             try:
@@ -127,18 +131,20 @@ class OpenBus:
                 if not stopped_too:
                     raise
                 continue
-            if not self.write.busy and self.feed.head == head:
+            if not self.write.busy and self.write.doubt is None and self.feed.head == head:
                 return
 
     def busy(self) -> list[str]:
         """Who still works, in words."""
         names = [f"commands in flight ({self.write.busy})"] if self.write.busy else []
         names += [f"mailbox of {stream}" for stream in self.write.streams_with_mail[:10]]
+        if self.write.snapshots.busy:
+            names.append(f"snapshots ({self.write.snapshots.busy})")
         for projector in self.read.projectors.values():
             behind = self._behind(projector)
             if behind:
                 names.append(f"projection {projector.progress.name} ({behind} events behind)")
-        if not names and self._event_store.shared:
+        if not names and (self._event_store.shared or self.write.doubt is not None):
             # Then it is the store that has not said yet where it ends.
             names.append(f"event store {self._event_store.url}")
         return names
@@ -158,6 +164,10 @@ class OpenBus:
             events=write.commit.events,
             expired=write.deadlines.expired,
             restarts=self._supervisor.restarts,
+            snapshots=write.snapshots.written,
+            snapshot_failures=write.snapshots.failures,
+            snapshots_ignored=write.recovery.snapshots_ignored,
+            snapshot_error=write.snapshots.last_error or write.recovery.snapshot_error,
             position=self.feed.head,
             projections=tuple([self._statistics_of(projector) for projector in self.read.projectors.values()]),
         )

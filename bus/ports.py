@@ -7,7 +7,17 @@ from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
 from bus.core.projection import IndexValue
-from bus.core.stored import AlreadyRecorded, Append, Appended, Checkpoint, History, StoredEvent, ViewChanges, ViewTable
+from bus.core.stored import (
+    AlreadyRecorded,
+    Append,
+    Appended,
+    Checkpoint,
+    History,
+    Snapshot,
+    StoredEvent,
+    ViewChanges,
+    ViewTable,
+)
 
 
 class EventStore(Protocol):
@@ -18,7 +28,8 @@ class EventStore(Protocol):
     - A stream's versions are 1, 2, 3, ... without gap or double; positions are 1, 2, 3, ... over the whole store, in
       commit order, without gap. Whoever can read position p can read every position before it.
     - A command id is recorded once. Its events, in order, lie in one stream at consecutive versions and positions.
-    - Opening raises a subclass of `Unusable` when it cannot be used, and changes nothing then.
+    - Opening raises a subclass of `Unusable` when it cannot be used, and changes nothing then. Where the bus refuses
+      what it finds in an open store, that error is given to `__aexit__`, which changes nothing either.
     """
 
     @property
@@ -61,6 +72,13 @@ class EventStore(Protocol):
         """The last position, 0 while the store is empty."""
         ...
 
+    async def names(self) -> Mapping[str, str]:
+        """Every stored name that any event has, with the category of the first such event's stream.
+
+        Asked once, when a bus is opened, of a store that may hold a hundred million events: so appends keep count.
+        """
+        ...
+
     async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
         """Up to `limit` events that follow position `after`, in position order; fewer only at the end."""
         ...
@@ -73,10 +91,23 @@ class EventStore(Protocol):
         """
         ...
 
-    async def histories(self, after: Mapping[str, int], limit: int) -> Sequence[History]:
+    async def histories(
+        self, after: Mapping[str, int], limit: int, snapshots: Mapping[str, str] | None = None
+    ) -> Sequence[History]:
         """The events of `stream_pages(after, limit)` by stream, without their places; streams without any are missing.
 
+        `snapshots` names for some of the streams the format wanted. Where the store has a snapshot of that format,
+        later than the version in `after`, the stream begins after it: its History has the snapshot, and of the events
+        that follow it as many as there is room for, perhaps none. Every such snapshot is in the answer.
+
         What cold actors are recovered from: reading all columns takes a store twice the time.
+        """
+        ...
+
+    async def save_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        """Keeps snapshots, one for each stream: the latest, or the last saved where the formats differ.
+
+        They are copies: nothing is lost with them. Those of streams without events are ignored. May raise anything.
         """
         ...
 

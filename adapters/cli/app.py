@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from adapters.cli.failures import Failure, Refused
-from bus import BusError, StoreUnavailable, Unusable
+from bus import BusError, StoreUnavailable, Unreadable, Unusable
 
 _WORKER: Final = """Take commands as NDJSON on standard input, answer each on standard output.
 
@@ -26,6 +26,8 @@ at once. What it has to say itself goes to standard error.
 COMMANDS: Final = {
     "demo": ("adapters.demo:demo", "Play flight records through the bus and show what the read models make of them."),
     "worker": ("adapters.cli.worker:worker", _WORKER),
+    "check": ("adapters.cli.check:check", "Check an application before it runs."),
+    "golden": ("adapters.cli.golden:golden", "Keep stored bytes of each kind of event, to be read for ever."),
     "simulate": (
         "adapters.cli.simulate:simulate",
         "Run an application through seeded histories in which everything goes wrong, and check every promise.",
@@ -81,6 +83,8 @@ def exit_code(error: Failure | BusError) -> int:
     """2 for what could not be asked or opened, 1 for what failed on the way."""
     if isinstance(error, Failure):
         return error.exit_code
+    if isinstance(error, Unreadable) and error.missing:
+        return 2
     return 2 if isinstance(error, Unusable) and not isinstance(error, StoreUnavailable) else 1
 
 

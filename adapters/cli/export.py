@@ -76,7 +76,9 @@ async def write_events(store: str, stream: str | None, after: int, out: BinaryIO
 
 
 def _line(stored: StoredEvent) -> Line:
-    """Raises `Failure` for an event that would not make a line of JSON."""
+    """Raises `Failure` for an event that would not make a line of JSON, or is not what was recorded."""
+    if stored.fault is not None:
+        raise _unwritable(stored, stored.fault)
     return Line(
         position=stored.position,
         stream=stored.stream,
@@ -98,11 +100,14 @@ def _written(stored: StoredEvent) -> msgspec.Raw:
         # What the bus writes has no line ends; they would break the line in two.
         return raw if b"\n" not in stored.payload else msgspec.Raw(msgspec.json.format(stored.payload, indent=-1))
     except (ValueError, RecursionError) as error:
-        raise Failure(
-            f"the event at position {stored.position} (stream {stored.stream!r}, version {stored.version}) holds no "
-            f"JSON ({error}): it was changed by something else. What came before it is written; go on with "
-            f"--after {stored.position}"
-        ) from error
+        raise _unwritable(stored, f"it holds no JSON ({error})") from error
+
+
+def _unwritable(stored: StoredEvent, why: str) -> Failure:
+    return Failure(
+        f"the event at position {stored.position} (stream {stored.stream!r}, version {stored.version}) was changed by "
+        f"something else: {why}. What came before it is written; go on with --after {stored.position}"
+    )
 
 
 _checked = msgspec.json.Decoder(msgspec.Raw).decode

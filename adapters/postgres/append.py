@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from adapters.postgres.heads import Heads
+from bus.core.names import category_of
 from bus.core.stored import Append, Refusal, Stale, Unstorable, entry_fault
 
 Arguments: TypeAlias = tuple[Any, ...]
 
-APPEND_ALL = f"CALL {{schema}}.append_all({', '.join(f'${number}' for number in range(1, 19))}, NULL)"
+APPEND_ALL = f"CALL {{schema}}.append_all({', '.join(f'${number}' for number in range(1, 21))}, NULL)"
 APPEND_EACH = f"CALL {{schema}}.append_each({', '.join(f'${number}' for number in range(1, 12))}, NULL, NULL)"
 
 _VERSION_MAX = 2**63 - 2
@@ -28,6 +29,8 @@ class Staged(NamedTuple):
     last_command_id: str | None
     """Of its last event, None where it has none."""
     events: int
+    names: Mapping[str, str]
+    """Stored names that were not known to be listed, each with a category."""
 
 
 def all_at_once(batch: Sequence[Append], moment: int, heads: Heads) -> Staged | None:
@@ -36,7 +39,6 @@ def all_at_once(batch: Sequence[Append], moment: int, heads: Heads) -> Staged | 
     The first version expected of a stream must be there, and no later one may be. Where the stream gets events, the
     unique index sees to the second.
     """
-    known = heads.get
     streams: list[str] = []
     versions: list[int] = []
     names: list[str] = []
@@ -81,19 +83,19 @@ def all_at_once(batch: Sequence[Append], moment: int, heads: Heads) -> Staged | 
             ordinals += range(size)
             prints += [entry.fingerprint] * size
         reached[stream] = expected + len(events)
-    there = {stream: version for stream, version in first.items() if version and known(stream) != version}
-    free = {entry.stream: first[entry.stream] + 1 for entry in idle if reached[entry.stream] == first[entry.stream]}
     texts = _SEPARATOR.join(streams), _SEPARATOR.join(names), _SEPARATOR.join(command_ids)
     if sum([text.count(_SEPARATOR) for text in texts]) != 3 * max(0, len(streams) - 1):
         return None
     places = (texts[0], f"{{{','.join(map(str, versions))}}}", texts[1], payloads, moment)
     arrays = (*places, texts[2], ordinals, prints, *_contexts(batch, each=False))
-    checks = (*_pairs(there), *_pairs(free), [entry.command_id for entry in idle] or None)
+    new_names = _first_seen(names, streams, heads.names)
+    listed = (list(new_names), list(new_names.values())) if new_names else (None, None)
     return Staged(
-        (*arrays, *(heads.anchor or (None, None)), *checks),
+        (*arrays, *_checks(first, reached, idle, heads), *listed),
         reached,
         command_ids[-1] if command_ids else None,
         len(streams),
+        new_names,
     )
 
 
@@ -149,6 +151,26 @@ def _contexts(batch: Sequence[Append], *, each: bool) -> tuple[list[str | None] 
         else:
             found.append([value for entry, value in zip(batch, values, strict=True) for _ in entry.events])
     return tuple(found)
+
+
+def _checks(first: Mapping[str, int], reached: Mapping[str, int], idle: Sequence[Append], heads: Heads) -> Arguments:
+    """What must be in the store already, and what must not."""
+    known = heads.get
+    there = {stream: version for stream, version in first.items() if version and known(stream) != version}
+    free = {entry.stream: first[entry.stream] + 1 for entry in idle if reached[entry.stream] == first[entry.stream]}
+    command_ids = [entry.command_id for entry in idle] or None
+    return (*(heads.anchor or (None, None)), *_pairs(there), *_pairs(free), command_ids)
+
+
+def _first_seen(names: Sequence[str], streams: Sequence[str], known: frozenset[str]) -> dict[str, str]:
+    """The names that are not known, with the category where each comes first."""
+    if known.issuperset(names):
+        return {}
+    found: dict[str, str] = {}
+    for name, stream in zip(names, streams, strict=True):
+        if name not in known:
+            found.setdefault(name, category_of(stream))
+    return found
 
 
 def _pairs(wanted: Mapping[str, int]) -> tuple[list[str] | None, list[int] | None]:

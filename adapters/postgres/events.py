@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from operator import itemgetter
 from types import TracebackType
@@ -28,6 +29,7 @@ from adapters.postgres.reading import (
     HEAD,
     HISTORIES,
     IDENTITY,
+    NAMES,
     PAGE,
     STREAM_PAGES,
     stored_events,
@@ -36,9 +38,10 @@ from adapters.postgres.reading import (
     versions,
 )
 from adapters.postgres.schema import Layout, open_schema, unusable
+from adapters.postgres.snapshots import FIND, SAVE, find_snapshots, save_snapshots
 from adapters.postgres.urls import target_of
 from bus.core.errors import StoreInUse, StoreUnavailable
-from bus.core.stored import AlreadyRecorded, Append, Appended, History, Refusal, StoredEvent
+from bus.core.stored import AlreadyRecorded, Append, Appended, History, Refusal, Snapshot, StoredEvent
 
 LAYOUT: Final = Layout(
     noun="event store",
@@ -134,7 +137,8 @@ class PostgresEventStore:
                 row = await self._call(connection, APPEND_ALL, staged.arguments, batch)
                 if row is not None and row[0] >= 0:
                     if staged.last_command_id is not None:
-                        self._heads.update(staged.reached, (row[0] + staged.events, staged.last_command_id))
+                        anchor = (row[0] + staged.events, staged.last_command_id)
+                        self._heads.update(staged.reached, anchor, staged.names)
                         self._news.appended(row[0] + staged.events)
                     return Appended(row[0], {})
             # What was remembered may be why.
@@ -195,18 +199,36 @@ class PostgresEventStore:
         position: int = (await self._fetch(HEAD))[0][0]
         return position
 
+    async def names(self) -> Mapping[str, str]:
+        return {row[0]: row[1] for row in await self._fetch(NAMES)}
+
     async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
         return stored_events(await self._fetch(PAGE, after, limit))
 
     async def stream_pages(self, after: Mapping[str, int], limit: int) -> Sequence[StoredEvent]:
         return stored_events(await self._fetch(STREAM_PAGES, *versions(after), limit))
 
-    async def histories(self, after: Mapping[str, int], limit: int) -> Sequence[History]:
-        found: list[History] = []
-        for stream, group in itertools.groupby(await self._fetch(HISTORIES, *versions(after), limit), itemgetter(0)):
-            events = tuple([(name, payload) for _, name, payload in group])
-            found.append(History(stream, after[stream] + len(events), events))
-        return found
+    async def histories(
+        self, after: Mapping[str, int], limit: int, snapshots: Mapping[str, str] | None = None
+    ) -> Sequence[History]:
+        begin: dict[str, Snapshot] = {}
+        async with self._reading() as connection:
+            if snapshots:
+                begin = await find_snapshots(connection, self._sql(FIND), snapshots, after)
+                after = {**after, **{stream: snapshot.version for stream, snapshot in begin.items()}}
+            rows = await connection.fetch(self._sql(HISTORIES), *versions(after), limit)
+        found: dict[str, tuple[tuple[str, bytes], ...]] = {
+            stream: tuple([(name, payload) for _, name, payload in group])
+            for stream, group in itertools.groupby(rows, itemgetter(0))
+        }
+        found.update({stream: () for stream in begin if stream not in found})
+        return [History(name, after[name] + len(events), events, begin.get(name)) for name, events in found.items()]
+
+    async def save_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        if self._read_only:
+            raise StoreUnavailable(f"{self.url} was opened read-only: no snapshot can be kept", store=self.url)
+        async with self._reading() as connection:
+            await save_snapshots(connection, self._sql(SAVE), snapshots)
 
     async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:
         found: dict[str, list[StoredEvent]] = {}
@@ -215,10 +237,16 @@ class PostgresEventStore:
         return {command_id: AlreadyRecorded(tuple(events)) for command_id, events in found.items()}
 
     async def _fetch(self, query: str, *parameters: object) -> list[Any]:
+        async with self._reading() as connection:
+            return await connection.fetch(self._sql(query), *parameters)
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncGenerator[Connection]:
+        """A connection beside the one that appends, for `timeout_s`; its errors become `StoreUnavailable`."""
         async with self._opened().lease() as connection:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    return await connection.fetch(self._sql(query), *parameters)
+                    yield connection
             except DRIVER_ERRORS as error:
                 raise unavailable(error, self.url) from error
 

@@ -1,6 +1,6 @@
-"""Versions that are known to be there, so that an append need not look each of them up again."""
+"""What is known to be there, versions and names, so that an append need not look each of them up again."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeAlias
 
 Anchor: TypeAlias = tuple[int, str]
@@ -21,18 +21,22 @@ class Heads:
         self._young: dict[str, int] = {}
         self._old: dict[str, int] = {}
         self.anchor: Anchor | None = None
+        self.names: frozenset[str] = frozenset()
+        """Stored names that are listed; as few as the application has types of events."""
 
     def get(self, stream: str) -> int | None:
         """The version that is there at least, None where none is known."""
         version = self._young.get(stream)
         return self._old.get(stream) if version is None else version
 
-    def update(self, reached: Mapping[str, int], anchor: Anchor) -> None:
-        """After an append; the least recent half is let go at times."""
+    def update(self, reached: Mapping[str, int], anchor: Anchor, names: Collection[str] = ()) -> None:
+        """After an append; the least recent half of the streams is let go at times."""
         self.anchor = anchor
+        if names:
+            self.names = self.names.union(names)
         self._young.update(reached)
         if len(self._young) > self._generation_max:
             self._old, self._young = self._young, {}
 
     def clear(self) -> None:
-        self._young, self._old, self.anchor = {}, {}, None
+        self._young, self._old, self.anchor, self.names = {}, {}, None, frozenset()

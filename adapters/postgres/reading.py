@@ -13,6 +13,8 @@ _STORED = (
 
 HEAD = "SELECT coalesce(max(position), 0) FROM {schema}.events"
 
+NAMES = "SELECT name, category FROM {schema}.names"
+
 IDENTITY = "SELECT identity FROM {schema}.event_store"
 
 PAGE = f"SELECT {_STORED} FROM {{schema}}.events e WHERE e.position > $1 ORDER BY e.position LIMIT $2"

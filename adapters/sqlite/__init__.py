@@ -2,8 +2,8 @@
 
 From top to bottom: `events` and `views` are the two stores. Each has a `thread` that owns the one connection that
 writes, in a `transaction` for each call (`append` for events), and `readers` beside it, for whom the `log` is kept
-short. `database` recognises, locks and creates the file, whose tables are in `event_schema` and `view_schema`.
-`errors` says what a failure means.
+short. `database` locks, creates and opens the file, which `header` recognises; its tables are in `event_schema` and
+`view_schema`. `errors` says what a failure means.
 """
 
 from adapters.sqlite.database import Synchronous

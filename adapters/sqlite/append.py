@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from adapters.sqlite.errors import DATA_ERRORS, unavailable
+from adapters.sqlite.errors import DATA_ERRORS, DRIVER_ERRORS, unavailable
 from adapters.sqlite.event_schema import (
     COLUMNS,
     COMMANDS,
@@ -17,6 +17,7 @@ from adapters.sqlite.event_schema import (
     to_microseconds,
 )
 from adapters.sqlite.transaction import ManyRows, transaction
+from bus.core.names import category_of
 from bus.core.stored import (
     AlreadyRecorded,
     Append,
@@ -32,6 +33,7 @@ from bus.core.stored import (
 _INSERT = f"INTO events({COLUMNS})"
 _INSERT_ONE = f"INSERT {_INSERT} VALUES ({','.join('?' * WIDTH)})"
 _INSERT_STREAM = "INSERT OR ROLLBACK INTO streams(stream_key, name) VALUES (?, ?)"
+_INSERT_NAME = "INSERT OR IGNORE INTO names(name, category) VALUES (?, ?)"
 _NEXT_KEY = "SELECT coalesce(max(stream_key), 0) + 1 FROM streams"
 
 _Row = tuple[object, ...]
@@ -78,13 +80,15 @@ class Appender:
         self._many = ManyRows(f"INSERT OR ROLLBACK {_INSERT}", WIDTH)
         self._counters: tuple[int, int] | None = None
         """The last position and the next stream key, as committed; None when to be read."""
+        self._names: dict[str, str] = {}
+        """Stored names in the database with their categories, as far as known; few, since a program's text has them."""
 
     def append(self, batch: Sequence[Append], recorded_at: datetime) -> Appended:
         """Raises as the port says."""
         moment = to_microseconds(recorded_at)
         try:
             return self._all_at_once(batch, moment) or self._one_by_one(batch, moment)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             # Outside a transaction, or out of one that was rolled back.
             raise unavailable(error, self._url) from error
 
@@ -104,15 +108,19 @@ class Appender:
                     next_key += 1
                 else:
                     heads[stream] = head
-            values = self._values(batch, moment, before, heads)
+            fresh: dict[str, str] = {}
+            values = self._values(batch, moment, before, heads, fresh)
             if values is None:
                 return None
             with transaction(self._connection, self._url):
+                if fresh:
+                    self._connection.executemany(_INSERT_NAME, fresh.items())
                 if created:
                     self._connection.executemany(_INSERT_STREAM, created)
                 self._many.run(self._connection, values)
         except (sqlite3.IntegrityError, *DATA_ERRORS):
             return None
+        self._names.update(fresh)
         self._heads.update(heads)
         self._counters = before + len(values) // WIDTH, next_key
         return Appended(before, {})
@@ -131,10 +139,14 @@ class Appender:
         return staged
 
     def _values(
-        self, batch: Sequence[Append], moment: int, position: int, heads: dict[str, Head]
+        self, batch: Sequence[Append], moment: int, position: int, heads: dict[str, Head], fresh: dict[str, str]
     ) -> list[object] | None:
-        """The columns of all rows, one after the other; moves `heads` on. None where a stream is not at its version."""
+        """The columns of all rows, one after the other. None where a stream is not at its version.
+
+        Moves `heads` on, and puts names that the database does not have yet into `fresh`.
+        """
         values: list[object] = []
+        names = self._names
         for entry in batch:
             stream, expected, events = entry.stream, entry.expected_version, entry.events
             key, version = heads[stream]
@@ -142,8 +154,13 @@ class Appender:
                 return None
             if len(events) == 1:
                 # The rule, for which a list of rows is a third of the price of all.
+                if events[0].name not in names:
+                    fresh.setdefault(events[0].name, category_of(stream))
                 values += _row(entry, events[0], 1, position, key, moment=moment, fingerprint=entry.fingerprint)
             else:
+                for event in events:
+                    if event.name not in names:
+                        fresh.setdefault(event.name, category_of(stream))
                 for row in _rows(entry, position, key, moment):
                     values += row
             position += len(events)
@@ -200,6 +217,9 @@ class Appender:
                 execute("INSERT INTO streams(stream_key, name) VALUES (?, ?)", (key, entry.stream))
             for row in _rows(entry, position, key, moment):
                 execute(_INSERT_ONE, row)
+            # Whoever comes by the other way adds them to those that are remembered, here they only have to be there.
+            for event in entry.events:
+                execute(_INSERT_NAME, (event.name, category_of(entry.stream)))
         except (sqlite3.IntegrityError, *DATA_ERRORS) as error:
             # No uniqueness is violated any more; what is left are values of a type or size that no column takes.
             refusal = Unstorable(f"SQLite cannot hold it: {error}")

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -9,7 +10,8 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
-from adapters.sqlite.errors import primary_code
+from adapters.sqlite.errors import DRIVER_ERRORS, advice, primary_code
+from adapters.sqlite.header import RESTORE, Header, Layout, foreign, mark_of, mixed, recognise
 from bus.core.errors import StoreInUse, StoreNotReadable, StoreReadOnly, StoreTooNew, Unusable
 
 Synchronous = Literal["OFF", "NORMAL", "FULL", "EXTRA"]
@@ -21,20 +23,7 @@ but a power failure may take the last commits, all of them whole. OFF: a power f
 
 LEVELS: tuple[Synchronous, ...] = get_args(Synchronous)
 
-_MAGIC = b"SQLite format 3\0"
-_APPLICATION_ID_AT = 68
 _READONLY_CODES = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What makes a file one of ours, and the SQL that makes its tables."""
-
-    noun: str
-    application_id: int
-    """In the header of the file, where `file` and others look for it too."""
-    migrations: tuple[str, ...]
-    """Numbered from 1; the schema version of a file is how many it has been through. None is ever changed."""
 
 
 META = """
@@ -49,14 +38,24 @@ CREATE TABLE meta(
 class Database:
     """An open database; `close` frees everything."""
 
+    path: Path
     connection: sqlite3.Connection
     identity: str
+    version: int
+    """Of its schema."""
     lock: FileLock | None
+    _keeper: sqlite3.Connection | None = None
+
+    def keep_log(self) -> None:
+        """Lets `close` leave the files as they are."""
+        self._keeper = _log_keeper(self.path)
 
     def close(self) -> None:
         try:
             self.connection.close()
         finally:
+            if self._keeper is not None:
+                self._keeper.close()
             if self.lock is not None:
                 self.lock.release(force=True)
 
@@ -73,19 +72,20 @@ def reading_uri(path: Path) -> str:
 
 def open_for_reading(path: Path, layout: Layout, url: str) -> Database:
     """Opens a file that exists; raises a subclass of `Unusable`."""
-    if not _recognise(path, layout, url):
+    header = recognise(path, layout, url)
+    if header is None:
         raise StoreNotReadable(f"{url} does not exist or is empty: nothing was ever recorded there", store=url)
     try:
         connection = sqlite3.connect(reading_uri(path), uri=True, isolation_level=None)
-    except sqlite3.Error as error:
-        raise StoreNotReadable(f"{url} cannot be opened: {error}", store=url) from error
+    except DRIVER_ERRORS as error:
+        raise _unopenable(error, url) from error
     try:
-        _check(connection, layout, url)
-        return Database(connection, _meta(connection, "identity"), None)
+        version = _check(connection, path, layout, url, header)
+        return Database(path, connection, _meta(connection, "identity", url), version, None)
     except BaseException as error:
         connection.close()
-        if isinstance(error, sqlite3.Error):
-            raise StoreNotReadable(f"{url} cannot be read: {error}", store=url) from error
+        if isinstance(error, DRIVER_ERRORS):
+            raise _unopenable(error, url) from error
         raise
 
 
@@ -100,59 +100,53 @@ def open_for_writing(
     path: Path, layout: Layout, url: str, synchronous: Synchronous = "FULL", busy_timeout_s: float = 5.0
 ) -> Database:
     """Opens the file for its only writer, and creates it if need be; raises a subclass of `Unusable`."""
-    exists = _recognise(path, layout, url)
+    header = recognise(path, layout, url)
     lock = _lock(path, url)
     try:
         connection = sqlite3.connect(
             f"{path.as_uri()}?mode=rwc", uri=True, isolation_level=None, timeout=busy_timeout_s, cached_statements=512
         )
         try:
-            _make_ready(connection, layout, url, synchronous)
-            return Database(connection, _meta(connection, "identity"), lock)
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+            _make_ready(connection, path, layout, url, header)
+            return Database(path, connection, _meta(connection, "identity", url), len(layout.migrations), lock)
         except BaseException:
+            keeper = _log_keeper(path)
             connection.close()
-            if not exists and path.stat().st_size == 0:
+            if keeper is not None:
+                keeper.close()
+            if header is None and path.stat().st_size == 0:
                 path.unlink()
             raise
     except BaseException as error:
         lock.release(force=True)
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, DRIVER_ERRORS):
             if primary_code(error) in _READONLY_CODES:
                 raise StoreReadOnly(
                     f"{url} cannot be written ({error}): mend the permissions of the file and its directory", store=url
                 ) from error
-            raise StoreNotReadable(f"{url} cannot be opened: {error}", store=url) from error
+            raise _unopenable(error, url) from error
         raise
 
 
-def _recognise(path: Path, layout: Layout, url: str) -> bool:
-    """Whether the file is there, by its header alone, so that a foreign file is not even opened as a database."""
+def _unopenable(error: Exception, url: str) -> StoreNotReadable:
+    return StoreNotReadable(f"{url} cannot be opened ({error}): {advice(error)}", store=url)
+
+
+def _log_keeper(path: Path) -> sqlite3.Connection | None:
+    """A connection to be closed after the one that writes, so that the files of a store that is refused stay as found.
+
+    The last connection to close copies the log into the database and removes it, whatever is wrong with either. One
+    that cannot write does not.
+    """
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            # To open a pipe would wait for whoever writes into it.
-            raise StoreNotReadable(f"{url} is no file, but a device or a pipe: name another one", store=url)
-        with path.open("rb") as file:
-            header = file.read(100)
-    except FileNotFoundError as error:
-        if path.parent.is_dir():
-            return False
-        raise StoreNotReadable(f"{url}: there is no directory {path.parent}; create it first", store=url) from error
-    except IsADirectoryError as error:
-        raise StoreNotReadable(f"{url} is a directory: name a file in it", store=url) from error
-    except OSError as error:
-        raise StoreNotReadable(f"{url} cannot be read: {error.strerror}", store=url) from error
-    if not header:
-        return False
-    if not header.startswith(_MAGIC):
-        raise StoreNotReadable(f"{url} is not a database: name another file", store=url)
-    found = int.from_bytes(header[_APPLICATION_ID_AT : _APPLICATION_ID_AT + 4], "big")
-    if found != layout.application_id:
-        raise _foreign(layout, url)
-    return True
-
-
-def _foreign(layout: Layout, url: str) -> StoreNotReadable:
-    return StoreNotReadable(f"{url} is a database, but no {layout.noun} of Doubledecker: name another file", store=url)
+        keeper = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    except sqlite3.Error:
+        return None
+    with suppress(*DRIVER_ERRORS):
+        # It counts from its first look on, whether or not that finds anything readable.
+        keeper.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return keeper
 
 
 def _lock(path: Path, url: str) -> FileLock:
@@ -176,10 +170,9 @@ def _unlockable(path: Path, url: str, why: str) -> StoreReadOnly:
     return StoreReadOnly(f"{url} cannot be locked ({why}): its directory {path.parent} must be writable", store=url)
 
 
-def _make_ready(connection: sqlite3.Connection, layout: Layout, url: str, synchronous: Synchronous) -> None:
-    connection.execute(f"PRAGMA synchronous = {synchronous}")
-    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
-    version = _check(connection, layout, url) if tables else 0
+def _make_ready(connection: sqlite3.Connection, path: Path, layout: Layout, url: str, header: Header | None) -> None:
+    exists = header is not None or connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    version = _check(connection, path, layout, url, header) if exists else 0
     if version < len(layout.migrations):
         # The log comes after the tables: until then the header of the file itself is written, and it is what tells
         # ours from foreign files.
@@ -196,13 +189,23 @@ def _make_ready(connection: sqlite3.Connection, layout: Layout, url: str, synchr
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("UPDATE meta SET value = value WHERE name = 'schema_version'")
     connection.execute("ROLLBACK")
+    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+        connection.execute(f"PRAGMA user_version = {mark_of(_meta(connection, 'identity', url))}")
 
 
-def _check(connection: sqlite3.Connection, layout: Layout, url: str) -> int:
-    """The schema version of a database that has tables."""
+def _check(connection: sqlite3.Connection, path: Path, layout: Layout, url: str, header: Header | None) -> int:
+    """The schema version of a database that exists; `header` is what its file said without its log."""
+    mark = connection.execute("PRAGMA user_version").fetchone()[0]
     if connection.execute("PRAGMA application_id").fetchone()[0] != layout.application_id:
-        raise _foreign(layout, url)
-    version = int(_meta(connection, "schema_version"))
+        raise foreign(layout, url) if header is None else mixed(path, url)
+    if header is not None and header.mark not in (0, mark):
+        raise mixed(path, url)
+    if mark not in (0, mark_of(_meta(connection, "identity", url))):
+        raise mixed(path, url)
+    text = _meta(connection, "schema_version", url)
+    if not text.isdecimal():
+        raise StoreNotReadable(f"{url} is damaged: its schema version is {text!r}. {RESTORE}", store=url)
+    version = int(text)
     if version > len(layout.migrations):
         raise StoreTooNew(
             f"{url} has schema version {version}, and this release knows {len(layout.migrations)}: "
@@ -215,9 +218,10 @@ def _check(connection: sqlite3.Connection, layout: Layout, url: str) -> int:
 def _migrate(connection: sqlite3.Connection, layout: Layout, version: int) -> None:
     steps = "".join(layout.migrations[version:])
     if version == 0:
+        identity = str(uuid4())
         steps = (
-            f"PRAGMA application_id = {layout.application_id}; {META} {steps}"
-            f"INSERT INTO meta VALUES ('schema_version', '0'), ('identity', '{uuid4()}');"
+            f"PRAGMA application_id = {layout.application_id}; PRAGMA user_version = {mark_of(identity)}; {META} "
+            f"{steps} INSERT INTO meta VALUES ('schema_version', '0'), ('identity', '{identity}');"
         )
     connection.executescript(
         f"BEGIN IMMEDIATE; {steps} "
@@ -225,6 +229,9 @@ def _migrate(connection: sqlite3.Connection, layout: Layout, version: int) -> No
     )
 
 
-def _meta(connection: sqlite3.Connection, name: str) -> str:
-    value: str = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0]
+def _meta(connection: sqlite3.Connection, name: str, url: str) -> str:
+    found = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    if found is None:
+        raise StoreNotReadable(f"{url} is damaged: it has no {name} any more. {RESTORE}", store=url)
+    value: str = found[0]
     return value

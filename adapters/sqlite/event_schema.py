@@ -4,12 +4,15 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from adapters.sqlite.database import Layout
+import msgspec
+
+from adapters.sqlite.header import Layout
 from bus.core.stored import StoredEvent
 
 LAYOUT = Layout(
     noun="event store",
     application_id=0x44424576,  # "DBEv"
+    is_original=True,
     migrations=(
         """
 CREATE TABLE streams(
@@ -36,6 +39,23 @@ CREATE TABLE events(
 -- A command is recorded once.
 CREATE UNIQUE INDEX events_by_command ON events(command_id) WHERE command_ordinal = 0;
 """,
+        """
+CREATE TABLE names(
+    name TEXT PRIMARY KEY,  -- a stored name that events have: kept by appends, since to look for it is to read all
+    category TEXT NOT NULL  -- the category of the stream of the first such event
+) WITHOUT ROWID, STRICT;
+
+CREATE TABLE snapshots(
+    stream_key INTEGER PRIMARY KEY REFERENCES streams, -- each stream has one at most, the latest
+    version INTEGER NOT NULL,   -- the version of the stream whose state it is
+    format TEXT NOT NULL,       -- what the state must look like to whoever reads it; of another format it is ignored
+    payload BLOB NOT NULL       -- the encoded state, as the bus gave it
+) STRICT;
+
+-- The only reading of all events, once.
+INSERT OR IGNORE INTO names SELECT e.name, substr(s.name, 1, instr(s.name || '-', '-') - 1)
+FROM events e CROSS JOIN streams s USING (stream_key) ORDER BY e.position;
+""",
     ),
 )
 
@@ -51,6 +71,14 @@ _STORED = (
 )
 
 HEAD = "SELECT coalesce(max(position), 0) FROM events"
+
+NAMES = "SELECT name, category FROM names"
+
+# In a file of the first schema, which who only reads it may not bring up to date.
+NAMES_BEFORE_2 = """
+SELECT DISTINCT e.name, substr(s.name, 1, instr(s.name || '-', '-') - 1)
+FROM events e CROSS JOIN streams s USING (stream_key)
+"""
 
 PAGE = f"""
 SELECT {_STORED} FROM events e CROSS JOIN streams s USING (stream_key)
@@ -104,23 +132,31 @@ def to_microseconds(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def _moment(microseconds: int) -> datetime:
-    """The time; the nearest that there is where the file was damaged, so that the event itself can be read."""
-    try:
-        return _EPOCH + microseconds * _MICROSECOND
-    except OverflowError:
-        return (datetime.min if microseconds < 0 else datetime.max).replace(tzinfo=UTC)
+class NoText(str):
+    """A text that is none, as far as it can be read: a damaged file holds bytes in it that are no UTF-8."""
 
 
-def stored_events(rows: Iterable[tuple[Any, ...]]) -> list[StoredEvent]:
-    """Rows of the queries above as the bus sees them."""
+def stored_events(rows: Iterable[tuple[Any, ...]], *, mended: bool = False) -> list[StoredEvent]:
+    """Rows of the queries above as the bus sees them; `mended` says that some may hold a `NoText`."""
     found: list[StoredEvent] = []
-    last, moment = 0, _EPOCH
+    last, moment, fault = 0, _EPOCH, None
     for position, stream, version, name, payload, recorded_at, command, fingerprint, talk, cause, trace in rows:
         # The events of one append have the same time.
         if recorded_at != last:
-            last, moment = recorded_at, _moment(recorded_at)
-        found.append(
-            StoredEvent(position, stream, version, name, payload, moment, command, fingerprint, talk, cause, trace)
+            last = recorded_at
+            moment, fault = _to_time(recorded_at)
+        event = StoredEvent(
+            position, stream, version, name, payload, moment, command, fingerprint, talk, cause, trace, fault
         )
+        if mended and any(isinstance(text, NoText) for text in (stream, name, command, talk, cause, trace)):
+            event = msgspec.structs.replace(event, fault="a text in its row is no UTF-8")
+        found.append(event)
     return found
+
+
+def _to_time(microseconds: int) -> tuple[datetime, str | None]:
+    """The time, and what is wrong with it."""
+    try:
+        return _EPOCH + microseconds * _MICROSECOND, None
+    except (OverflowError, TypeError):
+        return _EPOCH, f"the time in its row, {microseconds!r}, is none"

@@ -9,16 +9,29 @@ from operator import itemgetter
 from types import TracebackType
 from typing import Any, Self
 
+import aiosqlite
 import msgspec
 
 from adapters.sqlite.append import Appender, texts
 from adapters.sqlite.database import Database, Synchronous, check_level, open_for_reading, open_for_writing, reading_uri
-from adapters.sqlite.event_schema import COMMANDS, HEAD, HISTORIES, HISTORY, LAYOUT, PAGE, STREAM_PAGES, stored_events
+from adapters.sqlite.event_schema import (
+    COMMANDS,
+    HEAD,
+    HISTORIES,
+    HISTORY,
+    LAYOUT,
+    NAMES,
+    NAMES_BEFORE_2,
+    PAGE,
+    STREAM_PAGES,
+    stored_events,
+)
 from adapters.sqlite.paths import real_path, url_of
-from adapters.sqlite.readers import Readers
+from adapters.sqlite.readers import Readers, rows
+from adapters.sqlite.snapshots import find_snapshots, save_snapshots
 from adapters.sqlite.thread import OwnerThread
-from bus.core.errors import StoreInUse, StoreUnavailable
-from bus.core.stored import AlreadyRecorded, Append, Appended, History, StoredEvent, text_fault
+from bus.core.errors import BusError, StoreInUse, StoreUnavailable
+from bus.core.stored import AlreadyRecorded, Append, Appended, History, Snapshot, StoredEvent, text_fault
 
 
 class SqliteEventStore:
@@ -49,6 +62,7 @@ class SqliteEventStore:
         self._heads_max = heads_max
         self._readers_max = readers_max
         self._identity = ""
+        self._schema_version = 0
         self._thread: OwnerThread[Database] | None = None
 
     @property
@@ -68,7 +82,10 @@ class SqliteEventStore:
         except BaseException:
             self._thread = None
             raise
+        self._database = database
         self._identity = database.identity
+        self._schema_version = database.version
+        self._connection = database.connection
         self._appender = Appender(database.connection, self._url, self._heads_max)
         self._readers = Readers(reading_uri(self._path), self._url, self._readers_max)
         return self
@@ -78,6 +95,9 @@ class SqliteEventStore:
     ) -> None:
         thread, self._thread = self._opened(), None
         try:
+            if isinstance(error, BusError):
+                # The bus refuses what it has found, which stays as it is: its log may be all that is left of an event.
+                await thread.run(self._database.keep_log)
             await self._readers.close()
         finally:
             await thread.stop()
@@ -91,31 +111,42 @@ class SqliteEventStore:
         position: int = (await self._fetch(HEAD))[0][0]
         return position
 
+    async def names(self) -> Mapping[str, str]:
+        return dict(await self._fetch(NAMES if self._schema_version >= 2 else NAMES_BEFORE_2))
+
     async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
-        return stored_events(await self._fetch(PAGE, after, limit))
+        return await self._events(PAGE, after, limit)
 
     async def stream_pages(self, after: Mapping[str, int], limit: int) -> Sequence[StoredEvent]:
-        return stored_events(await self._fetch(STREAM_PAGES, _versions(after), limit))
+        return await self._events(STREAM_PAGES, _versions(after), limit)
 
-    async def histories(self, after: Mapping[str, int], limit: int) -> Sequence[History]:
-        if len(after) == 1:
-            ((stream, version),) = after.items()
-            if text_fault(stream) is not None:
-                return []
-            one = await self._fetch(HISTORY, stream, version, limit)
-            return [History(stream, version + len(one), tuple(one))] if one else []
-        rows = await self._fetch(HISTORIES, _versions(after), limit)
-        found: list[History] = []
-        for stream, group in itertools.groupby(rows, itemgetter(0)):
-            events = tuple([(name, payload) for _, name, payload in group])
-            found.append(History(stream, after[stream] + len(events), events))
-        return found
+    async def histories(
+        self, after: Mapping[str, int], limit: int, snapshots: Mapping[str, str] | None = None
+    ) -> Sequence[History]:
+        self._opened()
+        begin: dict[str, Snapshot] = {}
+        async with self._readers.lease() as connection:
+            if snapshots and self._schema_version >= 2:
+                begin = await find_snapshots(connection, snapshots, after)
+                after = {**after, **{stream: snapshot.version for stream, snapshot in begin.items()}}
+            found = await _events_after(connection, after, limit)
+        found.update({stream: () for stream in begin if stream not in found})
+        return [History(name, after[name] + len(events), events, begin.get(name)) for name, events in found.items()]
+
+    async def save_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        if self._read_only:
+            raise StoreUnavailable(f"{self._url} was opened read-only: no snapshot can be kept", store=self._url)
+        await self._opened().run(partial(save_snapshots, self._connection, self._url, snapshots))
 
     async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:
         found: dict[str, list[StoredEvent]] = {}
-        for event in stored_events(await self._fetch(COMMANDS, texts(dict.fromkeys(command_ids)))):
+        for event in await self._events(COMMANDS, texts(dict.fromkeys(command_ids))):
             found.setdefault(event.command_id, []).append(event)
         return {command_id: AlreadyRecorded(tuple(events)) for command_id, events in found.items()}
+
+    async def _events(self, query: str, *parameters: object) -> list[StoredEvent]:
+        rows = await self._fetch(query, *parameters)
+        return stored_events(rows, mended=self._readers.is_damaged)
 
     async def _fetch(self, query: str, *parameters: object) -> list[Any]:
         self._opened()
@@ -130,6 +161,23 @@ class SqliteEventStore:
         if self._read_only:
             return open_for_reading(self._path, LAYOUT, self._url)
         return open_for_writing(self._path, LAYOUT, self._url, self._synchronous, self._busy_timeout_s)
+
+
+async def _events_after(
+    connection: aiosqlite.Connection, after: Mapping[str, int], limit: int
+) -> dict[str, tuple[tuple[str, bytes], ...]]:
+    """Name and payload of events by stream; streams without any are missing."""
+    if len(after) == 1:
+        ((stream, version),) = after.items()
+        if text_fault(stream) is not None:
+            return {}
+        one = tuple(await rows(connection, HISTORY, (stream, version, limit)))
+        return {stream: one} if one else {}
+    found = await rows(connection, HISTORIES, (_versions(after), limit))
+    return {
+        stream: tuple([(name, payload) for _, name, payload in group])
+        for stream, group in itertools.groupby(found, itemgetter(0))
+    }
 
 
 def _versions(after: Mapping[str, int]) -> str:

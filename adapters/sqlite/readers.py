@@ -9,7 +9,8 @@ from typing import Any
 
 import aiosqlite
 
-from adapters.sqlite.errors import unavailable
+from adapters.sqlite.errors import DRIVER_ERRORS, unavailable
+from adapters.sqlite.event_schema import NoText
 from adapters.sqlite.thread import finished
 from bus.core.errors import StoreUnavailable
 
@@ -30,10 +31,24 @@ class Readers:
         self._open: set[aiosqlite.Connection] = set()
         self._stopping: set[asyncio.Future[Any]] = set()
         self._closed = False
+        self.is_damaged = False
+        """Whether a text was found that is none."""
 
     async def fetch(self, query: str, parameters: Iterable[Any] = ()) -> list[Any]:
-        """All rows of a query, which sees what is committed when it begins."""
+        """All rows of a query, which sees what is committed when it begins.
+
+        Of a damaged file, texts that are no UTF-8 come as `NoText`, so that they keep nobody from the other rows.
+        """
         async with self.lease() as connection:
+            try:
+                return await rows(connection, query, parameters)
+            except sqlite3.OperationalError as error:
+                if not str(error).startswith(_NO_UTF8):
+                    raise
+                # Its frames hold a cursor, and that the connection.
+                error.__traceback__ = None
+            self.is_damaged = True
+            connection.text_factory = _readable
             return await rows(connection, query, parameters)
 
     @asynccontextmanager
@@ -52,8 +67,8 @@ class Readers:
                     await connection.interrupt()
                     self._discard(connection)
                     raise
-            except sqlite3.Error as error:
-                raise unavailable(error, self._url) from _let_go(error)
+            except DRIVER_ERRORS as error:
+                raise unavailable(error, self._url) from error
             if connection in self._open:
                 self._idle.append(connection)
 
@@ -116,25 +131,12 @@ class _Reader(aiosqlite.Connection):
 
 
 async def rows(connection: aiosqlite.Connection, query: str, parameters: Iterable[Any] = ()) -> list[Any]:
-    """All rows of a query, in one hop.
-
-    A text that is no UTF-8, in a damaged file, keeps nobody from the others: it is read with marks in the place of the
-    bytes that are none.
-    """
-    try:
-        return list(await connection.execute_fetchall(query, parameters))
-    except sqlite3.OperationalError as error:
-        if not str(error).startswith(_NO_UTF8):
-            raise
-        _let_go(error)
-    connection.text_factory = _leniently
+    """All rows of a query, in one hop."""
     return list(await connection.execute_fetchall(query, parameters))
 
 
-def _let_go(error: sqlite3.Error) -> sqlite3.Error:
-    """The error without the driver's frames: they hold the cursor, and an open cursor a connection that is closed."""
-    return error.with_traceback(None)
-
-
-def _leniently(text: bytes) -> str:
-    return text.decode(errors="replace")
+def _readable(text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        return NoText(text.decode(errors="replace"))

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from adapters.sqlite.errors import DATA_ERRORS, after_commit, unavailable
+from adapters.sqlite.errors import DATA_ERRORS, DRIVER_ERRORS, after_commit, unavailable
 
 LARGE_ROWS = 256
 SMALL_ROWS = 64
@@ -22,12 +22,12 @@ def transaction(connection: sqlite3.Connection, url: str) -> Generator[None]:
         yield
     except BaseException as error:
         _roll_back(connection)
-        if isinstance(error, sqlite3.Error) and not isinstance(error, (sqlite3.IntegrityError, *DATA_ERRORS)):
+        if isinstance(error, DRIVER_ERRORS) and not isinstance(error, (sqlite3.IntegrityError, *DATA_ERRORS)):
             raise unavailable(error, url) from error
         raise
     try:
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         _roll_back(connection)
         raise after_commit(error, url) from error
 
@@ -38,7 +38,7 @@ def _roll_back(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         try:
             connection.execute("ROLLBACK")
-        except sqlite3.Error:
+        except DRIVER_ERRORS:
             return
 
 

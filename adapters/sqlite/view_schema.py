@@ -3,13 +3,14 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from adapters.sqlite.database import Layout
+from adapters.sqlite.header import Layout
 from adapters.sqlite.transaction import ManyRows
 from bus.core.stored import Checkpoint, ViewTable
 
 LAYOUT = Layout(
     noun="view store",
     application_id=0x44425677,  # "DBVw"
+    is_original=False,
     migrations=(
         """
 CREATE TABLE projections(

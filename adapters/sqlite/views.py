@@ -12,7 +12,7 @@ import aiosqlite
 import msgspec
 
 from adapters.sqlite.database import Database, Synchronous, check_level, open_for_writing, reading_uri
-from adapters.sqlite.errors import DATA_ERRORS, unavailable
+from adapters.sqlite.errors import DATA_ERRORS, DRIVER_ERRORS, unavailable
 from adapters.sqlite.log import Log
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers, rows
@@ -192,7 +192,7 @@ def _load(connection: sqlite3.Connection, url: str, table: Table, keys: Sequence
     try:
         for some in _padded([key for key in keys if text_fault(key) is None]):
             found.update(connection.execute(table.select(len(some)), some).fetchall())
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         raise unavailable(error, url) from error
     return found
 

@@ -5,6 +5,8 @@ from bus.core.decider import Decider
 from bus.core.errors import Rejected
 from bus.core.messages import REMOVED, Command, Event, Message, Query, Recorded, Removed, State, View, Views
 from bus.core.projection import PARK, STOP, Projection
+from bus.core.snapshots import Snapshots
+from bus.core.upcasting import Drop, Split, Upcaster
 
 __all__ = [
     "PARK",
@@ -13,6 +15,7 @@ __all__ = [
     "Application",
     "Command",
     "Decider",
+    "Drop",
     "Event",
     "Message",
     "Projection",
@@ -20,7 +23,10 @@ __all__ = [
     "Recorded",
     "Rejected",
     "Removed",
+    "Snapshots",
+    "Split",
     "State",
+    "Upcaster",
     "View",
     "Views",
 ]

@@ -10,7 +10,7 @@ import msgspec
 
 from bus.core.errors import DefinitionError
 from bus.core.messages import UNNAMED, Message
-from bus.core.names import is_stored_name
+from bus.core.names import is_event_name, is_stored_name
 
 M = TypeVar("M", bound=Message)
 
@@ -106,9 +106,11 @@ def check_tag(message: type[Message], kind: str) -> None:
             raise DefinitionError(
                 f"{kind} {name} inherits the name {tag!r} of {parent.__qualname__}: give it its own tag"
             )
-    if not is_stored_name(tag):
+    is_event = kind == "event"
+    if not (is_event_name(tag) if is_event else is_stored_name(tag)):
+        later = "; from its second version on 'some-name@2'" if is_event else ""
         raise DefinitionError(
-            f"{kind} {name}: {tag!r} is no name; use lower case words joined by '-', such as 'some-name'"
+            f"{kind} {name}: {tag!r} is no name; use lower case words joined by '-', such as 'some-name'{later}"
         )
 
 

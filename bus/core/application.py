@@ -11,17 +11,22 @@ from bus.core.errors import DefinitionError
 from bus.core.messages import Command, Query, View, Views
 from bus.core.projection import Projection
 from bus.core.schema import Schema
+from bus.core.upcasting import Upcasting
 
 QueryHandler = Callable[..., Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Application:
-    """Deciders, projections and query handlers that belong together; raises `DefinitionError` where they do not fit."""
+    """Deciders, projections and query handlers that belong together, and how old events are read.
+
+    Raises `DefinitionError` where they do not fit. Upcasters that are missing are told when a bus is opened.
+    """
 
     deciders: Sequence[Decider[Any, Any, Any]] = ()
     projections: Sequence[Projection[Any, Any]] = ()
     query_handlers: Sequence[QueryHandler] = ()
+    upcasters: Sequence[Upcasting] = ()
 
     schema: Schema = field(init=False)
     decider_of: Mapping[type[Command], Decider[Any, Any, Any]] = field(init=False)
@@ -33,11 +38,12 @@ class Application:
         object.__setattr__(self, "deciders", _several(self.deciders, Decider, "deciders"))
         object.__setattr__(self, "projections", _several(self.projections, Projection, "projections"))
         object.__setattr__(self, "query_handlers", _several(self.query_handlers, object, "query_handlers"))
+        object.__setattr__(self, "upcasters", _several(self.upcasters, Upcasting, "upcasters"))
         _unique("decider of category", [decider.category for decider in self.deciders])
         _unique("projection", [projection.name for projection in self.projections])
         events = [event for decider in self.deciders for event in decider.events]
         events += [event for projection in self.projections for event in projection.events]
-        object.__setattr__(self, "schema", Schema(events))
+        object.__setattr__(self, "schema", Schema(events, self.upcasters))
         object.__setattr__(self, "decider_of", self._deciders_by_command())
         object.__setattr__(self, "command_names", self._commands_by_name())
         object.__setattr__(self, "projection_of", self._projections_by_view())
@@ -85,7 +91,7 @@ class Application:
         return found
 
 
-def _several(given: Any, kind: type[Any], what: str) -> tuple[Any, ...]:
+def _several(given: Any, kind: Any, what: str) -> tuple[Any, ...]:
     """The elements of a list that the user gave, each of which must be of its kind."""
     try:
         several: tuple[Any, ...] = tuple(given)
@@ -93,7 +99,8 @@ def _several(given: Any, kind: type[Any], what: str) -> tuple[Any, ...]:
         raise DefinitionError(f"{what} must be a list, not {given!r}") from error
     for one in several:
         if not isinstance(one, kind):
-            raise DefinitionError(f"{what} must be of type {kind.__name__}; {one!r} is not")
+            kinds = " or ".join([one_kind.__name__ for one_kind in get_args(kind) or (kind,)])
+            raise DefinitionError(f"{what} must be of type {kinds}; {one!r} is not")
     return several
 
 

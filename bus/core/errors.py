@@ -219,13 +219,18 @@ class NotSettled(BusError):
 
 
 class Unreadable(BusError):
-    """The store holds what this code cannot read: an unknown event, or a payload that does not decode."""
+    """The store holds what this code cannot read: an unknown event, a missing upcaster, a payload that does not decode.
+
+    Raised by one event it has that event's place. Raised by opening a bus it has none, and `missing` lists the stored
+    names that nothing reads.
+    """
 
     code: ClassVar[str] = "unreadable"
     stream: str
     version: int
     position: int
     name: str
+    missing: tuple[str, ...]
 
 
 class Unusable(BusError):

@@ -48,6 +48,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Cold aggregates loaded by one query."""
     recover_events_max: int = 5_000
     """Events of one page while aggregates are recovered."""
+    snapshots_waiting_max: int = 1_024
+    """Snapshots not yet written; those of more aggregates are taken after a later command."""
+    snapshot_batch_max: int = 64
+    """Snapshots written in one transaction."""
+    snapshot_bytes_max: int = 16 * 1024 * 1024
+    """Encoded size of one snapshot."""
     restart_backoff_s: float = 0.05
     """Wait after a crash of one of the bus's own tasks; doubled each time, up to `restart_backoff_max_s`."""
     restart_backoff_max_s: float = 5.0

@@ -33,11 +33,14 @@ class Command(Message, tag=kebab, tag_field=TAG_FIELD, omit_defaults=True):
 
 
 class Event(Message, tag=_unnamed, tag_field=TAG_FIELD):
-    """A fact. Its stored name, `tag=`, is for ever and must be given: it outlives class and module."""
+    """A fact. Its stored name, `tag=`, is for ever and must be given: it outlives class and module.
+
+    When its shape changes it becomes the next version, `tag="some-name@2"`, and an `Upcaster` reads the earlier ones.
+    """
 
 
 class State(Message):
-    """What an aggregate remembers: a fold of its events, never stored by itself."""
+    """What an aggregate remembers: a fold of its events, of which copies may be kept as snapshots."""
 
 
 class View(Message):

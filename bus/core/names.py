@@ -1,4 +1,4 @@
-"""Names: how a class name becomes a wire name, and what ids, categories and streams may be called."""
+"""Names: how a class name becomes a wire name, and what events, ids, categories and streams may be called."""
 
 import re
 
@@ -8,6 +8,7 @@ ID_BYTES_MAX = 200
 _BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_.][a-z0-9]+)*")
 _CATEGORY = re.compile(r"[A-Za-z][A-Za-z0-9_.]*")
+_VERSION = re.compile(r"[2-9]|[1-9][0-9]{1,3}")
 
 
 def kebab(class_name: str) -> str:
@@ -18,6 +19,20 @@ def kebab(class_name: str) -> str:
 def is_stored_name(name: object) -> bool:
     """Stored names are lower case words joined by `-`, `_` or `.`, at most 100 characters long."""
     return isinstance(name, str) and len(name) <= 100 and _NAME.fullmatch(name) is not None
+
+
+def is_event_name(name: object) -> bool:
+    """An event's stored name is one of the above, and from its second version on `@` and the version's number."""
+    if not isinstance(name, str):
+        return False
+    base, mark, version = name.partition("@")
+    return is_stored_name(base) and (not mark or _VERSION.fullmatch(version) is not None)
+
+
+def versioned(name: str) -> tuple[str, int]:
+    """An event's stored name without its version, and that: `flight-departed` is its own first version."""
+    base, _, version = name.partition("@")
+    return base, int(version or 1)
 
 
 def is_category(name: object) -> bool:

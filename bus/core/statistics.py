@@ -49,6 +49,14 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """The last position known to be committed."""
     projections: tuple[ProjectionStatistics, ...]
     dead_letters: int = 0
+    snapshots: int = 0
+    """Snapshots written."""
+    snapshot_failures: int = 0
+    """Snapshots that could not be written; their aggregates are recovered from an earlier one, or all events."""
+    snapshots_ignored: int = 0
+    """Snapshots of the right format that could not be used; their aggregates were recovered from all events."""
+    snapshot_error: str | None = None
+    """Why the last of either kind failed."""
 
 
 class ShutdownReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,6 +55,18 @@ class StoredEvent(msgspec.Struct, frozen=True, gc=False):
     correlation_id: str | None = None
     causation_id: str | None = None
     traceparent: str | None = None
+    fault: str | None = None
+    """Why it is not what was recorded, where the store sees that; nobody may take it for an event then."""
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The state of one stream's aggregate after the event of that version."""
+
+    stream: str
+    version: int
+    format: str
+    """What the state must look like to whoever reads it."""
+    payload: bytes
 
 
 class History(msgspec.Struct, frozen=True):
@@ -62,9 +74,11 @@ class History(msgspec.Struct, frozen=True):
 
     stream: str
     version: int
-    """The version of the last of them."""
+    """The version of the last of them, or of the snapshot where there are none."""
     events: tuple[tuple[str, bytes], ...]
-    """Stored name and payload of each; at least one."""
+    """Stored name and payload of each; at least one, unless there is a snapshot."""
+    snapshot: Snapshot | None = None
+    """What they follow."""
 
 
 class Stale(msgspec.Struct, frozen=True):

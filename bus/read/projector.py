@@ -145,7 +145,9 @@ class Projector:
         """What the store cannot hold it never will. Which event made it is found by halves."""
         if not batch.events:
             raise error
-        raise Poisoned(batch.events[len(batch.events) // 2].position, error) from error
+        # Of positions, since what an upcaster splits shares one.
+        positions = list(dict.fromkeys([recorded.position for recorded in batch.events]))
+        raise Poisoned(positions[len(positions) // 2], error) from error
 
     async def _make_certain(self, attempt: Attempt) -> None:
         """After a commit that failed: looks which checkpoint the store has, before anything is written again."""

@@ -108,7 +108,10 @@ class ReadSide:
         else:
             page = await self._event_store.page(checkpoint.position - 1, 1)
             if not page:
-                why = f"they are at position {checkpoint.position}, but the event store ends at {self._feed.head}"
+                why = (
+                    f"they are at position {checkpoint.position}, but the event store ends at {self._feed.head}: it "
+                    "was restored from a backup, or its storage has lost what it had recorded since"
+                )
             elif (page[0].stream, page[0].version) != (checkpoint.stream, checkpoint.version):
                 why = (
                     f"the event at position {checkpoint.position} is version {page[0].version} of {page[0].stream!r}, "
@@ -117,8 +120,8 @@ class ReadSide:
         if why is not None:
             raise ViewsMismatch(
                 f"the views of projection {projection.name!r} in {self._view_store.url} do not belong to "
-                f"{self._event_store.url}: {why}. Rebuild them: remove the views (they hold nothing that the events "
-                "do not), or raise the projection's version",
+                f"{self._event_store.url}: {why}. Once that is understood, rebuild them: remove the views (they hold "
+                "nothing that the events do not), or raise the projection's version",
                 store=self._view_store.url,
                 projection=projection.name,
             )

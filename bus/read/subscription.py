@@ -26,7 +26,7 @@ class Slice(msgspec.Struct, frozen=True):
     last: Checkpoint
     """The last event read, of interest or not."""
     read: int
-    """How many events were read."""
+    """How many events were read, as the store counts them."""
     recorded_at: datetime | None
     """When the last of them was recorded."""
     fault: Unreadable | None = None
@@ -54,7 +54,7 @@ class Subscription:
     ) -> None:
         self._last = start
         self._types = frozenset(types)
-        self._names = frozenset(schema.by_type[event].name for event in types)
+        self._names = schema.names_of(types)
         self._foreign_categories = foreign_categories
         self._store = store
         self._schema = schema
@@ -110,11 +110,14 @@ class Subscription:
 
     def _from_store(self, page: Sequence[StoredEvent]) -> Slice:
         events: list[Recorded[Event]] = []
-        last = self._last
+        last, old = self._last, self._schema.upcasters
         for read, stored in enumerate(page):
             try:
                 if self._is_wanted(stored):
-                    events.append(self._schema.recorded(stored))
+                    recorded = self._schema.recorded(stored)
+                    if stored.name in old:
+                        recorded = [one for one in recorded if one.event.__class__ in self._types]
+                    events += recorded
             except Unreadable as fault:
                 return Slice(events, last, read, None, fault)
             last = Checkpoint(stored.position, self._store.identity, stored.stream, stored.version)
@@ -124,4 +127,4 @@ class Subscription:
         """Whether the event is to be decoded: an unknown one is, unless it can only be another aggregate's business."""
         if stored.name in self._names:
             return True
-        return stored.name not in self._schema.by_name and category_of(stored.stream) not in self._foreign_categories
+        return not self._schema.is_readable(stored.name) and category_of(stored.stream) not in self._foreign_categories

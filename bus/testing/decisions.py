@@ -66,6 +66,7 @@ class Decisions(Generic[S, E]):
             before, last = copy.deepcopy(evolved), evolved
             evolved = decider.evolve(last, event)
             _check_unchanged(before, last, "evolve")
+        _check_snapshot(decider, state, f"decider {decider.category!r}")
         by = "fold" if decider.fold is not None else "evolve, called again,"
         _check_same(evolved, state, f"{by} makes another state of the same events than evolve does:")
         return read, state
@@ -84,6 +85,7 @@ class Decisions(Generic[S, E]):
         if decider.fold is not None and decision.events:
             folded = [decider.fold(state, decision.events), decider.fold(decider.initial, (*history, *decision.events))]
         _check_unchanged(before, state, f"{name}: decide, evolve or fold")
+        _check_snapshot(decider, decision.state, name)
         _check_answers(name, decision, again)
         _check_same(decision.state, again.state, f"{name}: evolve is not pure; called again, it made another state:")
         for other in folded:
@@ -135,6 +137,16 @@ def _check_unchanged(before: State, after: State, who: str) -> None:
         raise AssertionError(
             told(f"{who} changed the state that it was given. States are values: return a new one", lines)
         )
+
+
+def _check_snapshot(decider: Decider[Any, Any, Any], state: State, who: str) -> None:
+    """Where states are kept, each must be read back as it was."""
+    if decider.snapshot_codec is None:
+        return
+    try:
+        decider.snapshot_codec.encode(state)
+    except Exception as error:
+        raise AssertionError(f"{who}: no snapshot can be kept of {state!r}: {type(error).__name__}: {error}") from error
 
 
 def _check_answers(name: str, first: Decision[Any, Any], second: Decision[Any, Any]) -> None:

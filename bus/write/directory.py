@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Actor:
     """An aggregate in memory: a mailbox and a frozen state."""
 
-    __slots__ = ("busy", "crashes", "decider", "last_used", "mail", "state", "stream", "version")
+    __slots__ = ("busy", "crashes", "decider", "last_used", "mail", "snapshot_version", "state", "stream", "version")
 
     def __init__(self, stream: str, decider: Decider[Any, Any, Any]) -> None:
         self.stream = stream
@@ -26,6 +26,8 @@ class Actor:
         self.state: State | None = None
         """The state as recorded, at `version`; None while the actor is cold and must be recovered first."""
         self.version = 0
+        self.snapshot_version = 0
+        """The version of its last snapshot, as far as there is or was to be one."""
         self.busy = False
         """Whether a turn or a recovery holds it, so that it must stay in the directory."""
         self.crashes = 0

@@ -141,7 +141,7 @@ class Intake:
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise failed_before(envelope.command, envelope.actor.stream, f"it cannot be encoded: {error}") from error
         first = self._given.get(command_id)
-        if first is None:
+        if first is None or _is_given_up(first):
             self._given[command_id] = envelope
             return False
         if first.actor.stream != envelope.actor.stream or first.fingerprint != envelope.fingerprint:
@@ -157,7 +157,7 @@ class Intake:
         """Answers a command and everybody who joined it."""
         assert envelope.is_open, "a command is settled once"
         envelope.is_open = False
-        if envelope.given:
+        if envelope.given and self._given.get(envelope.command_id) is envelope:
             del self._given[envelope.command_id]
         envelope.answer(outcome)
         commands = 1 if envelope.twins is None else 1 + len(envelope.twins)
@@ -188,6 +188,11 @@ class Intake:
         """Forgets a command that nobody waits for any more and that was never decided."""
         assert not envelope.wanted()
         self.settle(envelope, BusClosed("nobody waited for this command"))
+
+
+def _is_given_up(envelope: Envelope) -> bool:
+    """Whether nobody waits for it and it is not decided: whoever sends it now does so anew, behind what came since."""
+    return not envelope.wanted() and envelope in (envelope.actor.mail or ())
 
 
 def _check(command: Command, stream: str, timeout: float | None, correlation_id: str | None) -> None:

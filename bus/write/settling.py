@@ -164,7 +164,7 @@ class Settling:
             return reused(envelope.command_id, first.stream)
         self._feed.advance(last.position)
         try:
-            events = tuple([self._schema.decode(stored) for stored in refusal.events])
+            events = tuple([event for stored in refusal.events for event in self._schema.decode(stored)])
         except Unreadable as error:
             return error
         return Receipt(

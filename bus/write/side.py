@@ -13,10 +13,11 @@ from bus.core.limits import Limits
 from bus.ports import Clock, EventStore, Ids, Telemetry
 from bus.runtime.dispatcher import Dispatcher
 from bus.runtime.feed import Feed
+from bus.runtime.log import log
 from bus.runtime.reply import Reply
 from bus.runtime.supervisor import Supervisor, backoff_s
 from bus.write.answers import unknown
-from bus.write.commit import Committed, GroupCommit
+from bus.write.commit import Committed, GroupCommit, Uncertain
 from bus.write.deadlines import Deadlines
 from bus.write.deciding import Deciding, Turn
 from bus.write.directory import Actor, Directory
@@ -24,6 +25,7 @@ from bus.write.envelope import Envelope
 from bus.write.intake import Intake
 from bus.write.recovery import Found, Recovery
 from bus.write.settling import Settling
+from bus.write.snapshotting import Snapshotting
 
 
 class WriteSide:
@@ -43,6 +45,8 @@ class WriteSide:
         limits: Limits,
     ) -> None:
         self._supervisor = supervisor
+        self._store = store
+        self._feed = feed
         self._clock = clock
         self._limits = limits
         self._telemetry = telemetry
@@ -50,6 +54,8 @@ class WriteSide:
         self._recovering: set[Actor] = set()
         self._lost = 0
         """Commands whose outcome was unknown when the bus was closed."""
+        self.doubt: Uncertain | None = None
+        """A batch that may have moved the end of the store without anybody's knowledge."""
         self.directory = Directory(limits)
         self.dispatcher: Dispatcher[Actor] = Dispatcher(self._run_turn, new_reply)
         self.deadlines = Deadlines(
@@ -72,6 +78,7 @@ class WriteSide:
         )
         self.commit = GroupCommit(store, clock=clock, limits=limits)
         self.recovery = Recovery(store, application.schema, limits)
+        self.snapshots = Snapshotting(application.deciders, store, new_reply=new_reply, limits=limits)
         self._settling = Settling(
             application.schema, feed, settle=self.intake.settle, settled=self.intake.settled, limits=limits
         )
@@ -88,6 +95,8 @@ class WriteSide:
         self._supervisor.start("dispatcher", self.dispatcher.run)
         self._supervisor.start("deadlines", self.deadlines.run)
         self._supervisor.start("passivation", self._passivate)
+        if self.snapshots.is_wanted:
+            self._supervisor.start("snapshots", self.snapshots.run)
 
     @property
     def busy(self) -> int:
@@ -105,6 +114,8 @@ class WriteSide:
                 self._recover(turn.cold)
             if turn.staged:
                 again = await self._commit(turn)
+            if self.snapshots.is_wanted:
+                self.snapshots.look(actors)
         except BaseException:
             self._break(turn, actors)
             raise
@@ -119,6 +130,11 @@ class WriteSide:
             return self._settling.committed(turn, None)
         commands, events = self.commit.commands, self.commit.events
         outcome = await self.commit.append(turn.entries)
+        if isinstance(outcome, Uncertain) and not self._store.shared:
+            # Who follows a shared store looks there again and again; here nobody would before the next commit.
+            if self.doubt is None:
+                self._supervisor.start("end of the store", self._look_for_end)
+            self.doubt = outcome
         if not isinstance(outcome, Committed):
             return self._settling.failed(turn, outcome)
         again = self._settling.committed(turn, outcome)
@@ -126,6 +142,23 @@ class WriteSide:
             self.commit.commands - commands, self.commit.events - events, self._clock.monotonic() - turn.started
         )
         return again
+
+    async def find_end(self) -> None:
+        """Asks the store where it ends, and makes it known; raises what the store raises."""
+        doubt = self.doubt
+        self._feed.advance(await self._store.head())
+        if self.doubt is doubt:
+            self.doubt = None
+
+    async def _look_for_end(self) -> None:
+        attempt = 0
+        while self.doubt is not None:
+            attempt += 1
+            try:
+                await self.find_end()
+            except Exception as error:
+                log.warning("end of the store is unknown", store=self._store.url, attempt=attempt, error=repr(error))
+                await anyio.sleep(backoff_s(self._limits.append_backoff_s, self._limits.append_backoff_max_s, attempt))
 
     def _release(self, actors: list[Actor], turn: Turn, again: Mapping[Actor, list[Envelope]]) -> None:
         """Gives the turn's actors back: what must be decided again goes before what has come since."""
@@ -202,7 +235,8 @@ class WriteSide:
             fault = failure if found is None else found[actor.stream].fault
             if fault is None:
                 assert found is not None
-                actor.state, actor.version = found[actor.stream].state, found[actor.stream].version
+                one = found[actor.stream]
+                actor.state, actor.version, actor.snapshot_version = one.state, one.version, one.snapshot_version
                 if actor.mail is not None:
                     self.dispatcher.wake(actor)
             else:

@@ -32,7 +32,9 @@ BUILT = {
     "synchronous": "one of four words, as `check_level` knows",
     "layout.application_id": "a number of ours",
     "steps": "migrations, which are constants",
-    "uuid4()": "made here",
+    "identity": "made here",
+    "mark_of(identity)": "a number",
+    "mark_of(_meta(connection, 'identity', url))": "a number",
     "len(layout.migrations)": "a number of ours",
 }
 """What may stand in the braces of SQL, and why that is no value of anybody's."""
@@ -46,6 +48,7 @@ PASSED = {
     "f'PRAGMA synchronous = {synchronous}'",
     'f"BEGIN IMMEDIATE; {steps} UPDATE meta SET value = '
     "'{len(layout.migrations)}' WHERE name = 'schema_version'; COMMIT\"",
+    "f\"PRAGMA user_version = {mark_of(_meta(connection, 'identity', url))}\"",
 }
 """What is executed besides constants; where it is made, the braces are looked at."""
 

@@ -21,9 +21,10 @@ from bus import (
     StoreInUse,
     StoreUnavailable,
 )
+from tests.support import ledger
 from tests.support.bank import BANK, Deposit, Open, Touch
 from tests.support.sending import begin, names
-from tests.support.stores import FakeEventStore, Gate, unavailable
+from tests.support.stores import FakeEventStore, Gate, lost_after, unavailable
 from tests.support.totals import WITH_VIEWS, FailsToClose, Stuck, Watched
 
 
@@ -353,3 +354,42 @@ async def test_what_goes_wrong_in_closing_is_told_unless_something_went_wrong_be
     with pytest.raises(ValueError, match="the body's"):
         async with Bus(BANK, view_store=FailsToClose()):
             raise ValueError("the body's")
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own", "shared"])
+async def test_what_was_recorded_without_anybodys_knowledge_reaches_the_views_all_the_same(shared: bool) -> None:
+    store = FakeEventStore(shared=shared)
+    limits = Limits(append_attempts_max=1)
+    async with Bus(ledger.LEDGER, event_store=store, limits=limits) as bus:
+        await bus.send(ledger.Deposit("a", 5))
+        store.script.append(lost_after)
+        with pytest.raises(OutcomeUnknown):
+            await bus.send(ledger.Deposit("a", 7))
+        await bus.wait_settled()
+        assert bus.statistics().position == 2
+        store.script.append(lost_after)
+        with pytest.raises(OutcomeUnknown):
+            await bus.send(ledger.Deposit("a", 9))
+        # Nobody asks for rest here: the projectors follow by themselves.
+        await bus.wait_projected(3)
+
+
+async def test_the_end_of_the_store_is_looked_for_until_it_is_known() -> None:
+    store = StoreThatFailsToTellItsEnd()
+    async with Bus(ledger.LEDGER, event_store=store, limits=Limits(append_attempts_max=1)) as bus:
+        store.script.append(lost_after)
+        store.failures = 3
+        with pytest.raises(OutcomeUnknown):
+            await bus.send(ledger.Deposit("a", 5))
+        await bus.wait_projected(1)
+        assert (store.failures, bus.statistics().restarts) == (0, 0)
+
+
+class StoreThatFailsToTellItsEnd(FakeEventStore):
+    failures = 0
+
+    async def head(self) -> int:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("the store is away", store="fake:")
+        return await super().head()

@@ -2,7 +2,7 @@
 
 import itertools
 
-from bus.core.stored import AlreadyRecorded
+from bus.core.stored import AlreadyRecorded, NewEvent
 from bus.ports import EventStore
 from tests.contracts.entries import NOON, entry, places
 from tests.contracts.event_store import NewStore
@@ -10,6 +10,28 @@ from tests.contracts.event_store import NewStore
 
 class EventReadingLaws:
     """Needs a fixture `new_store`."""
+
+    async def test_every_stored_name_is_known_with_the_category_where_it_was_first_seen(
+        self, new_store: NewStore
+    ) -> None:
+        store = new_store()
+        names = {"one": "a", "two": "a", "two@2": "nodash", "three": "c.d"}
+        async with store:
+            assert dict(await store.names()) == {}
+            batch = [
+                entry("a-1", 0, "c1", [NewEvent("one", b""), NewEvent("two", b"")]),
+                entry("nodash", 0, "c2", [NewEvent("two", b""), NewEvent("two@2", b"")]),
+                entry("a-1", 0, "c3", [NewEvent("never", b"")]),
+                entry("a-1\0", 0, "c4", [NewEvent("never", b"")]),
+            ]
+            assert list((await store.append(batch, NOON)).refused) == [2, 3]
+            await store.append([entry("c.d-x-y", 0, "c5", [NewEvent("three", b"")])], NOON)
+            await store.append([entry("e-1", 0, "c6", [NewEvent("one", b"")])], NOON)
+            assert dict(await store.names()) == names
+        async with store:
+            assert dict(await store.names()) == names
+            await store.append([entry("e-1", 1, "c7", [NewEvent("four", b""), NewEvent("one", b"")])], NOON)
+            assert dict(await store.names()) == {**names, "four": "e"}
 
     async def test_a_page_begins_after_the_position_and_ends_at_the_limit(self, new_store: NewStore) -> None:
         async with new_store() as store:

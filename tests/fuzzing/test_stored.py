@@ -121,7 +121,7 @@ def test_a_stored_event_is_read_or_told_as_unreadable(
         *(1, stream, 1, name, payload, recorded_at, command_id, fingerprint, correlation_id, causation_id, traceparent)
     )
     try:
-        recorded = schema.recorded(stored)
+        (recorded,) = schema.recorded(stored)
     except Unreadable as error:
         assert (error.position, error.name) == (1, name)
         assert "The event is kept as it is" in str(error)
@@ -218,18 +218,17 @@ def test_a_damaged_file_is_read_up_to_the_damage_and_its_projections_stop_visibl
 
 
 @pytest.mark.parametrize("column", ["name", "command_id", "correlation_id", "causation_id", "traceparent"])
-def test_a_text_that_is_no_utf8_keeps_nobody_from_the_others(files: Callable[[], Path], column: str) -> None:
+def test_a_text_that_is_no_utf8_is_a_fault_of_its_event_alone(files: Callable[[], Path], column: str) -> None:
     folder = files()
     assert damage(folder / "flights.db", column, NO_UTF8, 9)
-    events = anyio.run(lived_with, folder)
-    assert [event.position for event in events] == list(range(1, 9 if column == "name" else 14))
+    assert len(anyio.run(lived_with, folder)) == 8
 
 
-@pytest.mark.parametrize(("value", "expected"), [(2**63 - 1, datetime.max), (-(2**63), datetime.min)])
-def test_a_time_that_is_none_is_read_as_the_nearest(files: Callable[[], Path], value: int, expected: datetime) -> None:
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63)])
+def test_a_time_that_is_none_is_a_fault_of_its_event_alone(files: Callable[[], Path], value: int) -> None:
     folder = files()
     assert damage(folder / "flights.db", "recorded_at", value, 9)
-    assert anyio.run(lived_with, folder)[8].recorded_at == expected.replace(tzinfo=UTC)
+    assert len(anyio.run(lived_with, folder)) == 8
 
 
 async def lived_with(folder: Path) -> list[Recorded[Event]]:

@@ -4,10 +4,11 @@ import pytest
 
 from tests.contracts.event_reading import EventReadingLaws
 from tests.contracts.event_store import EventStoreLaws, NewStore
+from tests.contracts.snapshots import SnapshotLaws
 from tests.support.stores import FakeEventStore
 
 
-class TestFakeEventStore(EventStoreLaws, EventReadingLaws):
+class TestFakeEventStore(EventStoreLaws, EventReadingLaws, SnapshotLaws):
     @pytest.fixture
     def new_store(self) -> NewStore:
         return FakeEventStore

@@ -50,7 +50,9 @@ class Clients:
         """Commands under an id of their own, which may be sent again."""
         self._receipt: Receipt | None = None
         """The last one that anybody got in this life."""
-        self.operations = Operations(world.model)
+        self.is_closing = False
+        """Whether this life ends in order while senders are at work."""
+        self.operations = Operations(world.model, conflict_attempts_max=world.limits.conflict_attempts_max)
         self.ids = CountedIds(self._identified)
         self.checkpoints_read: Callable[[], int | None] = lambda: None
         """The least checkpoint of the views that the current task's last query read."""
@@ -75,6 +77,7 @@ class Clients:
                 self._known += [(operation.command_id, operation.command)] * 2
         self._waiting.clear()
         self._receipt = None
+        self.is_closing = False
         self.operations.crash()
 
     async def run(self, bus: Bus) -> None:
@@ -91,8 +94,9 @@ class Clients:
                     await self._send_many(bus, message)
                 else:
                     await self._send(bus, message)
-        except BusClosed:
-            return
+        except BusClosed as error:
+            if not self.is_closing:
+                self._world.fail(f"a sender was told that the bus is closed, which it is not: {error}")
         except Violated as error:
             self._world.fail(str(error))
         except Exception as error:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from typing import Any
@@ -42,6 +43,8 @@ class Simulation:
         self._crashes = chance.randint(0, faults.crashes_max)
         self._closings = chance.randint(0, faults.closings_max)
         self._application = _with_failing_projections(world)
+        self._forget: Callable[[], object] = lambda: None
+        """Lets go of the commands of a life that is over, whose circles no collector of garbage sees."""
 
     def run(self) -> None:
         """Life after life, until everything was sent and has come to rest."""
@@ -56,6 +59,7 @@ class Simulation:
             time = loop.time()
             world.history.is_open = False
             loop.abandon()
+            self._forget()
             world.history.is_open = True
             if finished or world.violation is not None:
                 return
@@ -107,12 +111,14 @@ class Simulation:
             except StoreUnavailable:
                 world.history.note("not opened")
                 return False
+            self._forget = bus._opened().write.abandon  # pyright: ignore[reportPrivateUsage]
             if self._closings:
                 self._closings -= 1
                 for _ in range(self._senders):
                     tasks.start_soon(clients.run, bus)
                 await anyio.sleep(world.chance.choice([0.0, 0.01, 0.5, 3.0]))
                 world.history.note("close")
+                clients.is_closing = True
                 return False
             async with anyio.create_task_group() as senders:
                 for _ in range(self._senders):

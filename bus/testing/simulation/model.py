@@ -61,7 +61,8 @@ class Model:
         """Takes in what was just committed; raises `Violated` where its places are not the next ones."""
         added: list[Recorded[Any]] = []
         for one in stored:
-            recorded = self._application.schema.recorded(one)
+            # A world begins empty, so that nothing in it is older than the application and has to be upcast.
+            (recorded,) = self._application.schema.recorded(one)
             if recorded.position != self.head + 1:
                 raise Violated(f"position {recorded.position} follows {self.head}")
             versions = self.versions(recorded.stream)

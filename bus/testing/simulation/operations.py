@@ -21,7 +21,7 @@ from bus.core.errors import (
 from bus.core.messages import Command, Receipt
 from bus.testing.simulation.model import Decision, Model, Version, Violated
 
-_NOTHING_RECORDED = (BusClosed, ConflictExhausted, DeadlineExceeded, Overloaded, StoreUnavailable)
+_NOTHING_RECORDED = (BusClosed, DeadlineExceeded, Overloaded, StoreUnavailable)
 """What a bus may answer to any command at any time."""
 
 
@@ -56,8 +56,9 @@ class Operation(msgspec.Struct, eq=False):
 class Operations:
     """All operations of a history, each checked against the model when it is answered and again at the end."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, *, conflict_attempts_max: int) -> None:
         self._model = model
+        self._conflict_attempts_max = conflict_attempts_max
         self._all: list[Operation] = []
         self._sent: dict[str, list[Command]] = {}
         self._alive: dict[str, list[Operation]] = {}
@@ -89,6 +90,8 @@ class Operations:
         elif isinstance(outcome, CommandIdReused):
             if all(one == operation.command for one in self._sent[operation.command_id]):
                 raise Violated(f"command {operation.number} was refused as one of another payload: {outcome}")
+        elif isinstance(outcome, ConflictExhausted):
+            self._check_exhausted(operation)
         elif isinstance(outcome, CommandFailed):
             raise Violated(f"{operation.command} failed: {outcome!r}, because of {outcome.__cause__!r}")
         elif not isinstance(outcome, OutcomeUnknown) and type(outcome) not in _NOTHING_RECORDED:
@@ -120,6 +123,8 @@ class Operations:
             first = self._check_recorded(operation, receipt)
             if not receipt.duplicate and not operation.invoked < first <= operation.answered:
                 raise Violated(f"{what} says that it was recorded now, but that was at another time")
+            if receipt.duplicate and first > operation.invoked and len(self._sent[operation.command_id]) == 1:
+                raise Violated(f"{what} says that it is not the first, but it was sent only once")
             before = receipt.version - len(receipt.events)
             if operation.expected_version not in (None, before) and not receipt.duplicate:
                 raise Violated(f"{what} began at version {before}, not at {operation.expected_version}")
@@ -143,6 +148,15 @@ class Operations:
         elif not self._explained(operation, None, lambda decision: type(decision.rejection) is type(refusal)):
             raise Violated(f"{what} which it is on none of the states that were committed while it waited")
 
+    def _check_exhausted(self, operation: Operation) -> None:
+        """At each attempt but the first, whose state may be old, somebody must have come between."""
+        moves = len(self._versions(operation)) - 1
+        if moves < self._conflict_attempts_max - 1:
+            raise Violated(
+                f"command {operation.number} met other writers {self._conflict_attempts_max} times, it is told, but "
+                f"its aggregate moved {moves} times while it waited"
+            )
+
     def _check_recorded(self, operation: Operation, receipt: Receipt) -> int:
         """The position of its first event; the receipt must be of what is in the store."""
         mine = self._model.by_command.get(receipt.command_id)
@@ -153,6 +167,9 @@ class Operations:
         held = (last.stream, last.version, last.position, tuple([one.event for one in mine]))
         if told != held:
             raise Violated(f"the receipt of command {operation.number} says {told}, but the store says {held}")
+        before = self._model.versions(last.stream)[mine[0].version - 1]
+        if self._model.decide(operation.command, before.state).events != receipt.events:
+            raise Violated(f"the receipt of command {operation.number} is that of another payload, {receipt.events}")
         return mine[0].position
 
     def _check_no_trace(self, operation: Operation) -> None:

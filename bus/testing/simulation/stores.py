@@ -13,7 +13,17 @@ import anyio.lowlevel
 from bus.core.errors import StoreUnavailable
 from bus.core.messages import Command
 from bus.core.projection import IndexValue
-from bus.core.stored import AlreadyRecorded, Append, Appended, Checkpoint, History, StoredEvent, ViewChanges, ViewTable
+from bus.core.stored import (
+    AlreadyRecorded,
+    Append,
+    Appended,
+    Checkpoint,
+    History,
+    Snapshot,
+    StoredEvent,
+    ViewChanges,
+    ViewTable,
+)
 from bus.ports import ViewReader
 from bus.testing.simulation.world import Broken, World
 
@@ -104,6 +114,10 @@ class SimulatedEventStore(Disk):
         await self.read(self._world.faults.read_fails)
         return await self._world.events.head()
 
+    async def names(self) -> Mapping[str, str]:
+        # Asked once, just before the head, whose failure at opening is one of both.
+        return await self._world.events.names()
+
     async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
         await self.read(self._world.faults.read_fails)
         page = await self._world.events.page(after, limit)
@@ -114,11 +128,21 @@ class SimulatedEventStore(Disk):
         await self.read(self._world.faults.read_fails)
         return await self._world.events.stream_pages(after, limit)
 
-    async def histories(self, after: Mapping[str, int], limit: int) -> Sequence[History]:
+    async def histories(
+        self, after: Mapping[str, int], limit: int, snapshots: Mapping[str, str] | None = None
+    ) -> Sequence[History]:
         await self.read(self._world.faults.read_fails)
-        found = await self._world.events.histories(after, limit)
+        found = await self._world.events.histories(after, limit, snapshots)
         await self.pause()
         return found
+
+    async def save_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        await self.pause()
+        if self._world.happens(self._world.faults.append_refused):
+            self._world.history.note("snapshots refused", f"{len(snapshots)} snapshots")
+            raise self.unavailable()
+        await self._world.events.save_snapshots(snapshots)
+        await self.pause()
 
     async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:
         await self.read(self._world.faults.read_fails)

@@ -1,6 +1,7 @@
 """World: what outlives a simulated process: the disk's content, the truth about it, chance, and what was said."""
 
 import asyncio
+import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from random import Random
@@ -100,9 +101,13 @@ class World:
             self.history.note("commit", f"{len(batch)} entries, {len(added)} events, refused {_refusals(appended)}")
             self._check_decisions(added)
             for invariant in self._invariants:
-                invariant(self.model)
+                if inspect.isawaitable(found := invariant(self.model)):
+                    raise TypeError(f"an invariant is a plain function, but {invariant!r} gave {found!r} to wait for")
         except (Violated, AssertionError) as error:
-            self.fail(str(error))
+            self.fail(str(error) or "an invariant does not hold")
+        except Exception as error:
+            # A bus that was told of it would take it for a fault of the store, and try again.
+            self.fail(f"an invariant, or the aggregate's code on what was recorded, raised {error!r}")
         return appended
 
     def append_late(self, loop: asyncio.AbstractEventLoop, batch: Sequence[Append], recorded_at: datetime) -> None:

@@ -200,7 +200,7 @@ def test_when_the_reader_of_the_answers_goes_away_the_worker_ends_quietly(flight
     feeding.join()
     assert flights.stderr.read() == b""
     events = recorded(tmp_path / "flights.db")
-    assert events[0].command_id == first
+    assert first in {event.command_id for event in events}, "the order among aggregates is nobody's promise"
     assert [event.position for event in events] == list(range(1, len(events) + 1))
 
 

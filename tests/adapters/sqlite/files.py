@@ -1,6 +1,7 @@
 """What tests look at in database files, past the stores."""
 
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,6 +34,16 @@ def schema(path: Path) -> list[tuple[str, ...]]:
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file of a folder."""
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def crashed(folder: Path) -> Path:
+    """A folder with what the end of the process at this moment would leave of the open stores in `folder`."""
+    left = folder / "left"
+    left.mkdir()
+    for path in folder.iterdir():
+        if path.is_file() and path.suffix != ".lock":
+            shutil.copy(path, left)
+    return left
 
 
 class FailingConnection(sqlite3.Connection):

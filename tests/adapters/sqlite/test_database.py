@@ -116,7 +116,8 @@ async def test_a_failed_opening_holds_no_lock(tmp_path: Path) -> None:
         connection.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
         with pytest.raises(StoreTooNew) as caught:
             await SqliteEventStore(tmp_path / "x.db").__aenter__()
-        connection.execute("UPDATE meta SET value = '1' WHERE name = 'schema_version'")
+        now = str(len(LAYOUT.migrations))
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (now,))
     async with SqliteEventStore(tmp_path / "x.db"):
         # As long as the error lives, so does what it refers to.
         assert caught.value.__traceback__ is not None
@@ -129,6 +130,31 @@ async def test_a_damaged_store_is_refused(tmp_path: Path, opens: Open) -> None:
     whole = (tmp_path / "x.db").read_bytes()
     (tmp_path / "x.db").write_bytes(whole[:100] + b"\xff" * (len(whole) - 100))
     await _refused(opens(tmp_path / "x.db"), StoreNotReadable, "malformed")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"sqlite_autoindex_", b"sqlite_auto\xff\xff\xff\xff\xff_"), (b"WITHOUT", b"WITH\xff\xff\xff")]
+)
+async def test_a_store_whose_tables_have_no_readable_description_is_refused(
+    tmp_path: Path, opens: Open, old: bytes, new: bytes
+) -> None:
+    make = SqliteViewStore if opens is SqliteViewStore else SqliteEventStore
+    async with make(tmp_path / "x.db"):
+        pass
+    whole = (tmp_path / "x.db").read_bytes()
+    assert old in whole
+    (tmp_path / "x.db").write_bytes(whole.replace(old, new))
+    await _refused(opens(tmp_path / "x.db"), StoreNotReadable, r"damaged\. Stop, and restore it from a backup")
+
+
+@pytest.mark.parametrize("change", ["DELETE FROM meta", "UPDATE meta SET value = 'x'"])
+async def test_a_store_that_does_not_say_what_it_is_is_refused(tmp_path: Path, opens: Open, change: str) -> None:
+    make = SqliteViewStore if opens is SqliteViewStore else SqliteEventStore
+    async with make(tmp_path / "x.db"):
+        pass
+    with raw(tmp_path / "x.db") as connection:
+        connection.execute(f"{change} WHERE name = 'schema_version'")
+    await _refused(opens(tmp_path / "x.db"), StoreNotReadable, "is damaged: ")
 
 
 async def test_a_path_that_can_hold_no_store_is_refused(tmp_path: Path, opens: Open) -> None:

@@ -62,3 +62,11 @@ def test_an_unavailable_store_says_what_happened_and_what_to_do(code: int, advic
 
 def test_an_error_of_the_driver_itself_has_no_code() -> None:
     assert primary_code(sqlite3.ProgrammingError("closed")) == 0
+
+
+def test_what_is_no_text_any_more_is_told_as_damage() -> None:
+    quoted = UnicodeDecodeError("utf-8", b"malformed database schema (\xf4)", 27, 28, "invalid continuation byte")
+    undecodable = sqlite3.OperationalError("Could not decode to UTF-8 column 'name' with text '\ufffd'")
+    for error in (quoted, undecodable):
+        assert "the file is damaged" in str(unavailable(error, "sqlite:///x"))
+    assert isinstance(after_commit(quoted, "sqlite:///x"), CommitInDoubt)

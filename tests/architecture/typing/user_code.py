@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
-from typing import NewType, TypeAlias, assert_type
+from typing import Any, NewType, TypeAlias, assert_type
 
 from bus import Bus
 from bus.core import (
@@ -11,13 +11,17 @@ from bus.core import (
     Application,
     Command,
     Decider,
+    Drop,
     Event,
     Projection,
     Query,
     Recorded,
     Rejected,
     Removed,
+    Snapshots,
+    Split,
     State,
+    Upcaster,
     View,
     Views,
 )
@@ -79,7 +83,14 @@ def evolve(flight: Flight, event: FlightEvent) -> Flight:
             return Flight(departs_at=flight.departs_at, cancelled=True)
 
 
-FLIGHT = Decider(category="flight", initial=Flight(), identify=lambda c: c.flight_id, decide=decide, evolve=evolve)
+FLIGHT = Decider(
+    category="flight",
+    initial=Flight(),
+    identify=lambda c: c.flight_id,
+    decide=decide,
+    evolve=evolve,
+    snapshots=Snapshots(version=1, every_events=100),
+)
 
 
 class Departure(View):
@@ -131,7 +142,28 @@ class Desk:
         return found
 
 
-TRAFFIC = Application(deciders=[FLIGHT], projections=[DEPARTURES], query_handlers=[departures, Desk().departure])
+def in_minutes(data: dict[str, Any]) -> dict[str, Any]:
+    return data | {"minutes": data["hours"] * 60}
+
+
+def apart(data: dict[str, Any]) -> Sequence[tuple[str, dict[str, Any]]]:
+    return [("delayed", {"hours": hours}) for hours in data["hours"]]
+
+
+UPCASTERS = (
+    Upcaster("delayed", to="delayed@2", up=in_minutes),
+    Upcaster("late", to="delayed@2", up=lambda data: {"minutes": data["by"]}),
+    Upcaster("tardy", to="late"),
+    Split("delays", to=("delayed",), up=apart),
+    Drop("delayed@2"),
+)
+
+TRAFFIC = Application(
+    deciders=[FLIGHT],
+    projections=[DEPARTURES],
+    query_handlers=[departures, Desk().departure],
+    upcasters=UPCASTERS,
+)
 
 
 async def embedded(now: datetime) -> None:

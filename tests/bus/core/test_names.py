@@ -10,9 +10,11 @@ from bus.core.names import (
     id_fault,
     id_of,
     is_category,
+    is_event_name,
     is_stored_name,
     kebab,
     stream_of,
+    versioned,
 )
 
 
@@ -42,6 +44,19 @@ def test_a_stored_name(name: str) -> None:
 @pytest.mark.parametrize("name", ["", "A", "flight departed", "-a", "a-", "a--b", "1a", "é", "a\n", "a-\0", "x" * 101])
 def test_no_stored_name(name: str) -> None:
     assert not is_stored_name(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "version"), [("a", "a", 1), ("a@2", "a", 2), ("v1.a-b@10", "v1.a-b", 10), ("a@9999", "a", 9999)]
+)
+def test_an_events_name_carries_its_version_from_the_second_on(name: str, base: str, version: int) -> None:
+    assert is_event_name(name)
+    assert versioned(name) == (base, version)
+
+
+@pytest.mark.parametrize("name", ["a@", "a@0", "a@1", "a@02", "a@2@3", "@2", "A@2", "a@b", "a@10000", "a@2\n", None, 5])
+def test_no_events_name(name: object) -> None:
+    assert not is_event_name(name)
 
 
 def test_a_category_has_no_dash_and_a_streams_name_comes_apart_again() -> None:

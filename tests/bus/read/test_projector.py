@@ -195,13 +195,13 @@ async def test_a_view_that_the_store_cannot_hold_stops_at_the_event_that_made_it
 
 
 async def test_an_unknown_event_of_ours_stops_after_what_came_before_was_committed() -> None:
-    store = MemoryEventStore()
+    # One that is there when the bus is opened keeps it from opening; this one comes from a later release beside it.
+    store = MemoryEventStore(shared=True)
     await record(store, Deposit("a"), Deposit("a"))
-    async with store:
+    async with Bus(LEDGER, event_store=store) as bus:
         when = (await store.page(0, 1))[0].recorded_at
         await store.append([Append("account-a", 2, (NewEvent("renamed", b"{}"),), "c", b"")], when)
-    await record(store, Deposit("b"))
-    async with Bus(LEDGER, event_store=store) as bus:
+        await bus.send(Deposit("b"))
         with pytest.raises(ProjectionStopped):
             await bus.wait_projected(4, "journal")
         with pytest.raises(ProjectionStopped) as caught:

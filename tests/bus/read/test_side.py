@@ -1,6 +1,7 @@
 """The read side is opened on views that belong to the event store, and on no others."""
 
 from datetime import UTC, datetime
+from types import TracebackType
 
 import pytest
 
@@ -66,6 +67,26 @@ async def test_views_ahead_of_a_restored_event_store_are_refused_with_the_word_r
     store, views = await filled(Deposit("a"), Deposit("a"), Deposit("b"))
     error = await refused(await restored(store, events=2), views)
     assert "at position 3, but the event store ends at 2" in str(error)
+
+
+async def test_a_store_that_is_refused_is_told_why_it_is_left() -> None:
+    class Told(MemoryEventStore):
+        error: BaseException | None = None
+
+        async def __aexit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+        ) -> None:
+            self.error = error
+            await super().__aexit__(kind, error, trace)
+
+    _, views = await filled(Deposit("a"))
+    store = Told()
+    with pytest.raises(ViewsMismatch) as caught:
+        await Bus(ledger(balances()), event_store=store, view_store=views).__aenter__()
+    assert store.error is caught.value
+    async with Bus(ledger(balances()), event_store=store):
+        pass
+    assert store.error is None
 
 
 async def test_views_of_an_event_store_that_has_taken_another_way_since_are_refused() -> None:

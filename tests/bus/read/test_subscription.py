@@ -50,7 +50,10 @@ class Bench:
         return appended.position_before + len(events)
 
     async def publish(self, before: int, count: int) -> None:
-        self.feed.publish(before, [LEDGER.schema.recorded(one) for one in await self.store.page(before, count)])
+        self.feed.publish(
+            before,
+            [recorded for one in await self.store.page(before, count) for recorded in LEDGER.schema.recorded(one)],
+        )
 
 
 def positions(events: Sequence[Recorded[Event]]) -> list[int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bus import Bus, Command, CommandFailed, Decider, Event, Limits, Rejected, State
+from bus import Bus, Command, CommandFailed, Decider, Event, Limits, Rejected, Snapshots, State
 from bus.testing.decisions import Decisions
 from tests.support.bank import (
     ACCOUNT,
@@ -215,3 +215,37 @@ def test_an_event_is_given_as_it_is_read_back() -> None:
     (event,) = Decisions(ACCOUNT, Limits()).decide(Deposit("a", 1), Account(True), ()).events
     assert isinstance(event, Deposited)
     assert isinstance(event.amount, float)
+
+
+class Basket(State):
+    items: list[str]
+    last: Any = None
+
+
+def decide_basket(command: Add, basket: Basket) -> Sequence[Added]:
+    return [Added(command.item)]
+
+
+def evolve_basket(basket: Basket, event: Added) -> Basket:
+    return Basket([*basket.items, event.item], () if event.item == "odd" else None)
+
+
+def test_a_state_of_which_no_snapshot_can_be_kept_is_found_where_snapshots_are_taken() -> None:
+    def decisions(snapshots: Snapshots | None) -> Decisions[Any, Any]:
+        basket = Decider(
+            category="basket",
+            initial=Basket([]),
+            identify=lambda command: command.item,
+            decide=decide_basket,
+            evolve=evolve_basket,
+            snapshots=snapshots,
+        )
+        return Decisions(basket, Limits())
+
+    kept = decisions(Snapshots(version=1, every_events=9))
+    assert kept.decide(Add("pen"), Basket([]), ()).state == Basket(["pen"])
+    with pytest.raises(AssertionError, match="Add: no snapshot can be kept of Basket"):
+        kept.decide(Add("odd"), Basket([]), ())
+    with pytest.raises(AssertionError, match="decider 'basket': no snapshot can be kept"):
+        kept.recover([Added("odd")])
+    assert decisions(None).recover([Added("odd")])[1].last == ()

@@ -6,8 +6,8 @@ from typing import Any
 import anyio
 import pytest
 
-from bus import Application, Bus, BusError, Command, CommandFailed, Decider, Event, Limits, State
-from tests.support.bank import BANK, Misbehave, Open, Touch
+from bus import Application, Bus, BusError, Command, CommandFailed, DeadlineExceeded, Decider, Event, Limits, State
+from tests.support.bank import BANK, Deposit, Misbehave, Open, Touch
 from tests.support.sending import begin
 from tests.support.stores import FakeEventStore, Gate
 
@@ -136,4 +136,23 @@ async def test_twins_count_against_the_bounds_of_the_bus() -> None:
             with pytest.raises(BusError, match="2 commands are in flight"):
                 await bus.send(Open("a"), command_id="1")
             gate.release()
+        assert bus.statistics().commands_in_flight == 0
+
+
+async def test_a_command_that_its_sender_gave_up_is_not_joined_but_sent_anew() -> None:
+    store = FakeEventStore()
+    async with Bus(BANK, event_store=store) as bus, anyio.create_task_group() as tasks:
+        await bus.send(Open("a"))
+        store.script.append((gate := Gate()).before)
+        sent = [await begin(tasks, bus, Deposit("a", 1))]
+        await gate.reached.wait()
+        with pytest.raises(DeadlineExceeded):
+            await bus.send(Deposit("a", 2), command_id="given up", timeout=1)
+        sent.append(await begin(tasks, bus, Deposit("a", 3)))
+        again = await begin(tasks, bus, Deposit("a", 2), command_id="given up", expected_version=3)
+        twin = await begin(tasks, bus, Deposit("a", 2), command_id="given up")
+        gate.release()
+        assert [(await one.receipt()).version for one in (*sent, again, twin)] == [2, 3, 4, 4]
+        assert (await again.receipt()).duplicate is False
+        assert (await twin.receipt()).duplicate is True
         assert bus.statistics().commands_in_flight == 0

@@ -23,6 +23,20 @@ CREATE TABLE {schema}.events(
     CONSTRAINT events_by_command UNIQUE (command_id, command_ordinal) -- a command is recorded once
 );
 
+-- Every stored name that any event has.
+CREATE TABLE {schema}.names(
+    name text COLLATE "C" PRIMARY KEY,
+    category text NOT NULL -- of the stream of the first such event
+);
+
+-- Copies, with which nothing is lost.
+CREATE TABLE {schema}.snapshots(
+    stream text COLLATE "C" PRIMARY KEY,
+    version bigint NOT NULL, -- of the last event that is in the state
+    format text NOT NULL,    -- what the state must look like to whoever reads it
+    payload bytea NOT NULL
+);
+
 -- Both procedures below give out positions under one lock, and commit by themselves: the lock is given back by that
 -- commit, after it is visible, so that whoever takes it next, or sees its position, sees everything before it; and when
 -- the client is needed again, the lock is free.
@@ -41,6 +55,7 @@ CREATE PROCEDURE {schema}.append_all(
     there_streams text[], there_versions bigint[], -- events that must be there
     free_streams text[], free_versions bigint[],   -- versions that must not
     free_command_ids text[],                       -- commands that must not have recorded anything
+    new_names text[], new_categories text[],       -- stored names that the client does not know to be listed
     INOUT position_before bigint
 ) LANGUAGE plpgsql AS $$
 BEGIN
@@ -78,6 +93,9 @@ BEGIN
                 correlation_ids, causation_ids, traceparents) WITH ORDINALITY
         AS r(stream, version, name, payload, command_id, command_ordinal, fingerprint,
              correlation_id, causation_id, traceparent, place);
+    IF new_names IS NOT NULL THEN
+        INSERT INTO {schema}.names SELECT * FROM unnest(new_names, new_categories) ON CONFLICT (name) DO NOTHING;
+    END IF;
     COMMIT;
 END
 $$;
@@ -121,6 +139,9 @@ BEGIN
                     SELECT head + 1 + n, streams[i], actual + 1 + n, names[first + n], payloads[first + n], moment,
                            command_ids[i], n, fingerprints[i], correlation_ids[i], causation_ids[i], traceparents[i]
                     FROM generate_series(0, sizes[i] - 1) AS n;
+                    INSERT INTO {schema}.names
+                    SELECT names[first + n], split_part(streams[i], '-', 1) FROM generate_series(0, sizes[i] - 1) AS n
+                    ON CONFLICT (name) DO NOTHING;
                     head := head + sizes[i];
                 EXCEPTION
                     -- No uniqueness is violated any more; what is left are values that no column or index takes.

@@ -8,6 +8,7 @@ from bus import (
     Command,
     CommandFailed,
     CommandIdReused,
+    ConflictExhausted,
     DeadlineExceeded,
     OutcomeUnknown,
     Receipt,
@@ -28,7 +29,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.model = Model(SHOP)
-        self.operations = Operations(self.model)
+        self.operations = Operations(self.model, conflict_attempts_max=2)
         self.count = 0
 
     def until(self, head: int) -> None:
@@ -78,6 +79,7 @@ RIGHT = [
     (Stock("a", 3), "c9", (0, 3), no(DeadlineExceeded)),
     (Stock("a", 3), "c9", (0, 3), no(OutcomeUnknown)),
     (Stock("a", 3), "c9", (0, 3), no(BusClosed)),
+    (Stock("a", 3), "c9", (0, 1), no(ConflictExhausted)),
 ]
 
 WRONG = [
@@ -96,6 +98,9 @@ WRONG = [
     (Sell("a", 2), "c9", (1, 3), SoldOut(), "on none of the states"),
     (Sell("a", 3), "c9", (2, 3), NotForSale(), "on none of the states"),
     (Sell("a", 1), "c2", (2, 3), SoldOut(), "but is recorded"),
+    (Stock("a", 3), "c1", (0, 3), receipt(1, 1, THREE, again=True), "sent only once"),
+    (Stock("a", 4), "c1", (1, 3), receipt(1, 1, THREE, again=True), "of another payload"),
+    (Stock("a", 3), "c9", (1, 1), no(ConflictExhausted), "moved 0 times"),
     (Stock("a", 3), "c9", (0, 3), no(CommandIdReused), "another payload"),
     (Stock("a", 3), "c9", (0, 3), no(CommandFailed), "failed"),
     (Stock("a", 3), "c9", (0, 3), no(Unreadable), "was answered with"),

@@ -1,6 +1,7 @@
 """Simulate: the same history from the same seed, users' own mistakes and rules, and failures that are told briefly."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from random import Random
 
 import anyio.to_thread
@@ -166,3 +167,18 @@ def test_limits_that_are_given_are_those_of_the_bus() -> None:
 
 def stocking(chance: Random) -> Command | Query[object]:
     return Stock("a", chance.randint(1, 3)) if chance.random() < 0.7 else Check("a")
+
+
+async def _later(model: Model) -> None: ...
+
+
+def _mistaken(model: Model) -> None:
+    raise KeyError("a mistake")
+
+
+@pytest.mark.parametrize(("invariant", "what"), [(_mistaken, "a mistake"), (_later, "plain function")])
+def test_an_invariant_that_cannot_be_checked_is_told(invariant: Callable[[Model], object], what: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        with pytest.raises(SimulationFailed, match=what):
+            simulate(SHOP, seed=1, workload=shopping, invariants=[invariant], shrink=False)

@@ -1,0 +1,111 @@
+"""Jars: the application that is killed; each event says which part of its command it is, and two views count them."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from bus import STOP, Application, Command, Decider, Event, Projection, Recorded, Rejected, State, View
+
+
+class Fill(Command):
+    """Records an event for each marble."""
+
+    jar: str
+    marbles: list[int]
+
+
+class Draw(Command):
+    """Refused where there is not so much."""
+
+    jar: str
+    weight: int
+
+
+class Filled(Event, tag="filled"):
+    weight: int
+    part: int
+    """1, 2, 3, ... of the events of its command."""
+    parts: int
+
+
+class Drawn(Event, tag="drawn"):
+    weight: int
+    part: int = 1
+    parts: int = 1
+
+
+class TooLight(Rejected): ...
+
+
+class Jar(State):
+    weight: int = 0
+
+
+JarEvent: TypeAlias = Filled | Drawn
+
+
+def decide(command: Fill | Draw, jar: Jar) -> Sequence[JarEvent]:
+    if isinstance(command, Fill):
+        parts = len(command.marbles)
+        return [Filled(weight, part, parts) for part, weight in enumerate(command.marbles, 1)]
+    if command.weight > jar.weight:
+        raise TooLight("there is not so much in the jar", weight=jar.weight)
+    return [Drawn(command.weight)]
+
+
+def evolve(jar: Jar, event: JarEvent) -> Jar:
+    return Jar(jar.weight + (event.weight if isinstance(event, Filled) else -event.weight))
+
+
+class JarView(View):
+    weight: int
+    versions: int
+    """How many events made it: as many as the last one's version, if none came twice and none was skipped."""
+    version: int
+
+
+class Shelf(View):
+    """Of every event, and therefore changed by every commit."""
+
+    weight: int
+    events: int
+    position: int
+
+
+def project_jar(view: JarView | None, recorded: Recorded[JarEvent], key: str) -> JarView:
+    before = view or JarView(0, 0, 0)
+    return JarView(before.weight + _signed(recorded.event), before.versions + 1, recorded.version)
+
+
+def project_shelf(view: Shelf | None, recorded: Recorded[JarEvent], key: str) -> Shelf:
+    before = view or Shelf(0, 0, 0)
+    return Shelf(before.weight + _signed(recorded.event), before.events + 1, recorded.position)
+
+
+def _signed(event: JarEvent) -> int:
+    return event.weight if isinstance(event, Filled) else -event.weight
+
+
+JARS = Application(
+    deciders=[
+        Decider(category="jar", initial=Jar(), identify=lambda command: command.jar, decide=decide, evolve=evolve)
+    ],
+    projections=[
+        Projection(
+            name="jars",
+            version=1,
+            view=JarView,
+            project=project_jar,
+            key=lambda recorded: recorded.stream_id,
+            indexes=("weight",),
+            on_poison=STOP,
+        ),
+        Projection(
+            name="shelves",
+            version=1,
+            view=Shelf,
+            project=project_shelf,
+            key=lambda recorded: ("all", type(recorded.event).__name__),
+            on_poison=STOP,
+        ),
+    ],
+)
