@@ -78,11 +78,13 @@ class Subscription:
             live = self._feed.after(position, min(room, self._limits.projection_events_max))
             if live:
                 return self._from_feed(live)
-            if position < self._feed.head or self._is_poll_due():
+            # While a page is fetched the head moves on, of which the page then knows nothing.
+            head = self._feed.head
+            if position < head or self._is_poll_due():
                 page = await self._store.page(position, min(room, self._page_events_max))
                 if page:
                     return self._from_store(page)
-                if position < self._feed.head:
+                if position < head:
                     raise RuntimeError(f"{self._store.url} has no event after {position}, but its head is later")
             with anyio.CancelScope(deadline=self._next_poll if self._store.shared else math.inf):
                 await self._signal.wait()

@@ -58,33 +58,51 @@ CREATE PROCEDURE {schema}.append_all(
     new_names text[], new_categories text[],       -- stored names that the client does not know to be listed
     INOUT position_before bigint
 ) LANGUAGE plpgsql AS $$
+DECLARE
+    head_command_id text;
+    is_unexpected boolean := false;
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         COMMIT;
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     END IF;
     PERFORM pg_advisory_xact_lock(1145194870, '{schema}.events'::regclass::oid::integer);
-    -- Each is looked up by itself, for a join might read the table from end to end.
-    IF anchor_command_id IS DISTINCT FROM (
-        SELECT e.command_id FROM {schema}.events e WHERE e.position = anchor_position
-    ) OR there_streams IS NOT NULL AND EXISTS (
-        SELECT FROM unnest(there_streams, there_versions) AS wanted(stream, version)
-        WHERE (SELECT e.version FROM {schema}.events e
-               WHERE e.stream = wanted.stream AND e.version = wanted.version) IS NULL
-    ) OR free_streams IS NOT NULL AND EXISTS (
-        SELECT FROM unnest(free_streams, free_versions) AS wanted(stream, version)
-        WHERE (SELECT e.version FROM {schema}.events e
-               WHERE e.stream = wanted.stream AND e.version = wanted.version) IS NOT NULL
-    ) OR free_command_ids IS NOT NULL AND EXISTS (
-        SELECT FROM unnest(free_command_ids) AS wanted(command_id)
-        WHERE (SELECT e.command_ordinal FROM {schema}.events e
-               WHERE e.command_id = wanted.command_id AND e.command_ordinal = 0) IS NOT NULL
-    ) THEN
+    SELECT e.position, e.command_id INTO position_before, head_command_id
+    FROM {schema}.events e ORDER BY e.position DESC LIMIT 1;
+    position_before := coalesce(position_before, 0);
+    -- As a rule the anchor is the head, and the rest is NULL. Each is looked up by itself, for a join might read the
+    -- table from end to end.
+    IF anchor_position <> position_before OR anchor_command_id <> head_command_id THEN
+        is_unexpected := anchor_command_id IS DISTINCT FROM (
+            SELECT e.command_id FROM {schema}.events e WHERE e.position = anchor_position
+        );
+    END IF;
+    IF there_streams IS NOT NULL THEN
+        is_unexpected := is_unexpected OR EXISTS (
+            SELECT FROM unnest(there_streams, there_versions) AS wanted(stream, version)
+            WHERE (SELECT e.version FROM {schema}.events e
+                   WHERE e.stream = wanted.stream AND e.version = wanted.version) IS NULL
+        );
+    END IF;
+    IF free_streams IS NOT NULL THEN
+        is_unexpected := is_unexpected OR EXISTS (
+            SELECT FROM unnest(free_streams, free_versions) AS wanted(stream, version)
+            WHERE (SELECT e.version FROM {schema}.events e
+                   WHERE e.stream = wanted.stream AND e.version = wanted.version) IS NOT NULL
+        );
+    END IF;
+    IF free_command_ids IS NOT NULL THEN
+        is_unexpected := is_unexpected OR EXISTS (
+            SELECT FROM unnest(free_command_ids) AS wanted(command_id)
+            WHERE (SELECT e.command_ordinal FROM {schema}.events e
+                   WHERE e.command_id = wanted.command_id AND e.command_ordinal = 0) IS NOT NULL
+        );
+    END IF;
+    IF is_unexpected THEN
         position_before := -1;
         COMMIT;
         RETURN;
     END IF;
-    SELECT coalesce(max(e.position), 0) INTO position_before FROM {schema}.events e;
     INSERT INTO {schema}.events
     SELECT position_before + r.place, r.stream, r.version, r.name, r.payload, moment, r.command_id,
            coalesce(r.command_ordinal, 0), r.fingerprint, r.correlation_id, r.causation_id, r.traceparent
