@@ -13,7 +13,7 @@ from adapters.sqlite import SqliteEventStore, SqliteViewStore
 from bus import Bus, BusError, Event, NotRecorded, Recorded, StoreNotReadable, StoreUnavailable, Unreadable, Unusable
 from tests.adapters.cli.processes import doubledecker
 from tests.adapters.cli.workers import worker
-from tests.adapters.sqlite.files import fetch
+from tests.adapters.sqlite.files import fetch, raw
 from tests.crashes.audit import audit_views
 from tests.crashes.jars import JARS, Fill
 from tests.crashes.sqlite_files import (
@@ -49,6 +49,10 @@ class Whole:
         self.recorded: list[Recorded[Event]] = []
         anyio.run(self._make)
         self.bytes = (folder / EVENTS).read_bytes()
+        with raw(folder / EVENTS) as connection:
+            unread = "SELECT rootpage FROM sqlite_schema WHERE tbl_name = 'snapshots'"
+            self.unread = {page - 1 for (page,) in connection.execute(unread)}
+        """Pages that nobody needs: no decider of this application keeps snapshots."""
 
     async def _make(self) -> None:
         async with bus_on(self.folder) as bus:
@@ -115,7 +119,7 @@ async def test_a_page_that_is_overwritten_is_told_and_put_back_nothing_is_lost(
         start, end = page * PAGE_BYTES + (HEADER_BYTES if page == 0 else 0), (page + 1) * PAGE_BYTES
         overwrite(folder / EVENTS, start, garbage * (end - start))
         errors = await _open_and_use(folder, whole)
-        assert errors, f"nobody noticed that page {page + 1} is no more"
+        assert errors or page in whole.unread, f"nobody noticed that page {page + 1} is no more"
         _check_clear(errors, folder)
         overwrite(folder / EVENTS, start, whole.bytes[start:end])
         async with bus_on(folder) as bus:
