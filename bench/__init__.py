@@ -17,5 +17,5 @@ drifts along. Case and limit take turns (A B B A ...); `value` and `limit` are t
 `of_limit` the median of the turns' own ratios, within which both had the same neighbours. Both run under the garbage
 collector's settings of a worker process: what exists before the timed part is frozen, and the threshold is raised.
 Rates are better the higher they are, times and bytes the lower.
-The workload and the limits are in `bench/limits.py`, which later changes leave alone.
+The workload and the limits are in `bench/limits.py` and `bench/postgres_limits.py`, which later changes leave alone.
 """

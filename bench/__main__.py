@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import commands, demo, inputs, projections, residents, soak
+from bench import commands, demo, inputs, postgres, projections, residents, soak
 from bench.measure import Line, Settings, note
 
 CASES: dict[str, Callable[[Settings], Iterator[Line]]] = {
@@ -19,6 +19,10 @@ CASES: dict[str, Callable[[Settings], Iterator[Line]]] = {
     "resident.memory": residents.weight,
     "demo": demo.flights,
     "projection.sqlite": projections.sqlite,
+    "commands.postgres": postgres.commands,
+    "commands.postgres.4processes": postgres.processes,
+    "latency.postgres": postgres.latency,
+    "projection.postgres": postgres.projection,
     "input.worst": inputs.worst,
 }
 

@@ -51,7 +51,9 @@ def sqlite(settings: Settings) -> Iterator[Line]:
         )
     yield line("projection.sqlite catch-up", measured, "events/s", at_least=1.0, clients=clients, commands=count)
     if settings.seconds > 0:
-        yield asyncio.run(_together(clients, settings.seconds))
+        with folder() as path:
+            bus = _opened(path / "bus.db", path / "views.db")
+            yield asyncio.run(together("projection.sqlite lag p99", bus, clients, settings.seconds, at_most=100))
 
 
 def _opened(events: Path, views: Path) -> Bus:
@@ -77,7 +79,7 @@ def _caught_up(path: Path, events: int) -> float:
     return asyncio.run(measured())
 
 
-async def _together(clients: int, seconds: float) -> Line:
+async def together(case: str, bus: Bus, clients: int, seconds: float, *, at_most: float) -> Line:
     """Commands as fast as `clients` can send them, and the time from a receipt until the view shows its events."""
     lags: list[float] = []
     sent = 0
@@ -99,24 +101,23 @@ async def _together(clients: int, seconds: float) -> Line:
             lags.append((time.perf_counter() - begin) * 1e3)
             await asyncio.sleep(PROBE_INTERVAL_S)
 
-    with folder() as path:
-        async with _opened(path / "bus.db", path / "views.db") as bus:
-            await drive(bus.send, openings(), clients)
-            with frozen_heap():
-                begin = time.perf_counter()
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(probe(bus, begin + seconds))
-                    for number in range(clients):
-                        group.create_task(client(number, bus, begin + seconds))
-                took = time.perf_counter() - begin
+    async with bus:
+        await drive(bus.send, openings(), clients)
+        with frozen_heap():
+            begin = time.perf_counter()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(probe(bus, begin + seconds))
+                for number in range(clients):
+                    group.create_task(client(number, bus, begin + seconds))
+            took = time.perf_counter() - begin
     third = max(1, len(lags) // 3)
     first, last = quantile(lags[:third], 0.99), quantile(lags[-third:], 0.99)
     note(f"lag p99 in the first third {first:.1f} ms, in the last {last:.1f} ms")
     return line(
-        "projection.sqlite lag p99",
+        case,
         Turns(quantile(lags, 0.99)),
         "ms",
-        at_most=100,
+        at_most=at_most,
         clients=clients,
         commands=sent,
         lag_p50_ms=quantile(lags, 0.5),

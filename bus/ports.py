@@ -1,10 +1,10 @@
 """Ports: what the bus asks of the world, as Protocols; adapters implement them, contract suites hold their laws."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from bus.core.projection import IndexValue
 from bus.core.stored import (
@@ -113,6 +113,19 @@ class EventStore(Protocol):
 
     async def find_commands(self, command_ids: Iterable[str]) -> Mapping[str, AlreadyRecorded]:
         """What each of those commands recorded; ids that recorded nothing are missing."""
+        ...
+
+
+@runtime_checkable
+class Waking(Protocol):
+    """What a shared event store may do besides: tell of other writers' appends sooner than polling finds them."""
+
+    async def follow(self, heard: Callable[[int], None]) -> None:
+        """Calls `heard` with positions that others have committed, and lets others hear of this store's own.
+
+        To be run while the store is open, once at a time. Returns where that cannot be done; raises when it breaks off,
+        and may be called again. Appends may be missed at any time: this saves waiting, and replaces no reading.
+        """
         ...
 
 

@@ -7,53 +7,67 @@ from adapters.cli.failures import Refused
 from bus import MemoryEventStore, MemoryViewStore
 
 if TYPE_CHECKING:
+    from adapters.postgres import PostgresEventStore, PostgresViewStore
     from adapters.sqlite import SqliteEventStore, SqliteViewStore
 
-    EventStore: TypeAlias = SqliteEventStore | MemoryEventStore
-    ViewStore: TypeAlias = SqliteViewStore | MemoryViewStore
+    EventStore: TypeAlias = SqliteEventStore | PostgresEventStore | MemoryEventStore
+    ViewStore: TypeAlias = SqliteViewStore | PostgresViewStore | MemoryViewStore
 
 _SQLITE = "sqlite:///"
-_FORMS = "write sqlite:///file.db, sqlite:////absolute/file.db or memory:"
+_POSTGRES = ("postgresql://", "postgres://")
+_FORMS = "write sqlite:///file.db, sqlite:////absolute/file.db, postgresql://user@host/database or memory:"
 
 
 def event_store(url: str, *, read_only: bool = False) -> "EventStore":
     """The event store of a URL; raises `Refused` for one that is none."""
     if url == "memory:":
         return MemoryEventStore()
-    store: EventStore = _sqlite(url, "SqliteEventStore", {"read_only": True} if read_only else {})
-    return store
+    options: dict[str, object] = {"read_only": True} if read_only else {}
+    made: EventStore = _made(url, "EventStore", options)
+    return made
 
 
 def view_store(url: str) -> "ViewStore":
     """The view store of a URL; raises `Refused` for one that is none."""
     if url == "memory:":
         return MemoryViewStore()
-    store: ViewStore = _sqlite(url, "SqliteViewStore", {})
-    return store
+    made: ViewStore = _made(url, "ViewStore", {})
+    return made
 
 
 def views_beside(url: str) -> str:
-    """Where the views of an event store are unless the user says otherwise: `flights.db` has `flights-views.db`."""
-    if url == "memory:":
+    """Where the views of an event store are unless the user says otherwise: `flights.db` has `flights-views.db`.
+
+    On a server they share the schema of the events.
+    """
+    if url == "memory:" or url.startswith(_POSTGRES):
         return url
     folder, slash, name = url.rpartition("/")
     stem, dot, suffix = name.rpartition(".")
     return f"{folder}{slash}{stem}-views{dot}{suffix}" if stem else f"{url}-views"
 
 
-def _sqlite(url: str, name: str, options: dict[str, object]) -> Any:
-    if not url.startswith(_SQLITE):
-        scheme, colon, _ = url.partition(":")
-        what = f"no store is called {scheme!r}" if colon and scheme != "sqlite" else f"{url!r} is no URL of a store"
-        raise Refused(f"{what}: {_FORMS}")
-    path = url.removeprefix(_SQLITE)
-    if "?" in path:
-        raise Refused(f"{url!r} has options after a '?', and there are none for SQLite: {_FORMS}")
+def _made(url: str, kind: str, options: dict[str, object]) -> Any:
+    scheme, colon, _ = url.partition(":")
+    # A URL of a server may hold a password.
+    shown = f"the {scheme} URL" if scheme in ("postgresql", "postgres") else repr(url)
+    if url.startswith(_POSTGRES):
+        package, name, where = "postgres", "PostgreSQL", url
+    elif url.startswith(_SQLITE):
+        package, name, where = "sqlite", "SQLite", url.removeprefix(_SQLITE)
+        if "?" in where:
+            raise Refused(f"{shown} has options after a '?', and there are none for SQLite: {_FORMS}")
+    elif not colon or scheme in ("sqlite", "postgresql", "postgres"):
+        raise Refused(f"{shown} is no URL of a store: {_FORMS}")
+    else:
+        raise Refused(f"no store is called {scheme!r}: {_FORMS}")
     try:
-        store = getattr(import_module("adapters.sqlite"), name)
+        store = getattr(
+            import_module(f"adapters.{package}"), f"{'Sqlite' if package == 'sqlite' else 'Postgres'}{kind}"
+        )
     except ModuleNotFoundError as error:
-        raise Refused(f"SQLite needs the package {error.name}: pip install 'doubledecker[sqlite]'") from error
+        raise Refused(f"{name} needs the package {error.name}: pip install 'doubledecker[{package}]'") from error
     try:
-        return store(path, **options)
+        return store(where, **options)
     except ValueError as error:
-        raise Refused(f"{url!r} is no URL of a store ({error}): {_FORMS}") from error
+        raise Refused(f"{shown} is no URL of a store ({error}): {_FORMS}") from error

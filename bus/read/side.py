@@ -9,7 +9,8 @@ from bus.core.limits import Limits
 from bus.core.messages import Answer, Query
 from bus.core.projection import Projection
 from bus.core.stored import Checkpoint
-from bus.ports import Clock, EventStore, Telemetry, ViewStore
+from bus.ports import Clock, EventStore, Telemetry, ViewStore, Waking
+from bus.read.following import Following
 from bus.read.progress import Progress
 from bus.read.projector import Projector, table_of
 from bus.read.queries import Queries
@@ -82,7 +83,11 @@ class ReadSide:
         )
 
     def start(self) -> None:
-        """Starts the projectors."""
+        """Starts the projectors, and what tells them of events that other processes append."""
+        if self._event_store.shared and isinstance(self._event_store, Waking):
+            # Without a projector too: other processes' projectors hear of this one's events by it.
+            following = Following(self._event_store, self._feed, self._limits)
+            self._supervisor.start("following", following.run)
         for name, projector in self.projectors.items():
             self._supervisor.start(f"projector {name}", projector.run)
 

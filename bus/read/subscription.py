@@ -1,5 +1,6 @@
 """Subscription: an ordered reading of the store, in pages while it is behind and from the feed when it is level."""
 
+import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -61,6 +62,8 @@ class Subscription:
         self._limits = limits
         # Whatever is read at a time becomes one transaction of the view store.
         self._page_events_max = min(limits.page_events_max, limits.projection_events_max)
+        self._next_poll = -math.inf
+        """When, on the loop's clock, a store that others write to is asked again although nothing tells of news."""
         self._signal = Signal(new_reply)
         feed.listen(self._signal)
 
@@ -75,14 +78,23 @@ class Subscription:
             live = self._feed.after(position, min(room, self._limits.projection_events_max))
             if live:
                 return self._from_feed(live)
-            if position < self._feed.head or self._store.shared:
+            # While a page is fetched the head moves on, of which the page then knows nothing.
+            head = self._feed.head
+            if position < head or self._is_poll_due():
                 page = await self._store.page(position, min(room, self._page_events_max))
                 if page:
                     return self._from_store(page)
-                if position < self._feed.head:
+                if position < head:
                     raise RuntimeError(f"{self._store.url} has no event after {position}, but its head is later")
-            with anyio.move_on_after(self._limits.poll_interval_s if self._store.shared else None):
+            with anyio.CancelScope(deadline=self._next_poll if self._store.shared else math.inf):
                 await self._signal.wait()
+
+    def _is_poll_due(self) -> bool:
+        """Not at each call: between two polls this process's own commits keep its readers level."""
+        if not self._store.shared or anyio.current_time() < self._next_poll:
+            return False
+        self._next_poll = anyio.current_time() + self._limits.poll_interval_s
+        return True
 
     def accept(self, last: Checkpoint) -> None:
         """Goes on after `last` at the next call; without it, `next` gives the same events again."""

@@ -15,6 +15,7 @@ SEES = {
     "domain": ("bus.core", "domain"),
     "readmodels": ("bus.core", "domain", "readmodels"),
     "adapters/sqlite": ("bus.core", "bus.ports", "adapters.sqlite"),
+    "adapters/postgres": ("bus.core", "bus.ports", "adapters.postgres"),
 }
 """All that a package may import of this tree; other packages are bound by the contracts alone."""
 

@@ -117,9 +117,14 @@ def test_a_url_names_a_store_or_is_refused_in_one_line(url: str) -> None:
         try:
             store = opened(url)
         except Refused as error:
-            assert repr(url) in str(error) or repr(url.partition(":")[0]) in str(error)
+            scheme = url.partition(":")[0]
+            # The URL of a server may hold a password, and is not repeated.
+            assert repr(url) in str(error) or repr(scheme) in str(error) or f"the {scheme} URL" in str(error)
             assert error.exit_code == 2
         else:
+            if url.startswith(("postgresql://", "postgres://")):
+                assert ":p@" not in store.url
+                continue
             assert url == "memory:" or (url.startswith("sqlite:///") and len(url) > len("sqlite:///"))
             assert store.url == url
             assert view_store(views_beside(url)).url == views_beside(url)

@@ -6,6 +6,7 @@ import pytest
 
 from adapters.cli.failures import Refused
 from adapters.cli.stores import event_store, view_store, views_beside
+from adapters.postgres import PostgresEventStore, PostgresViewStore
 from adapters.sqlite import SqliteEventStore, SqliteViewStore
 from bus import MemoryEventStore, MemoryViewStore
 
@@ -16,6 +17,29 @@ def test_a_file_is_relative_with_three_slashes_and_absolute_with_four(tmp_path: 
         assert isinstance(events, SqliteEventStore)
         assert isinstance(views, SqliteViewStore)
         assert events.url == views.url == url
+
+
+def test_a_server_is_named_by_its_url() -> None:
+    url = "postgresql://me@db:5433/flights?schema=traffic"
+    events, views = event_store(url, read_only=True), view_store(url)
+    assert isinstance(events, PostgresEventStore)
+    assert isinstance(views, PostgresViewStore)
+    assert events.url == views.url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:me:s3cret@db/flights",
+        "postgresql://me:s3cret@db:port/flights",
+        "postgresql://me:s3cret@db/f?schema=a-b",
+    ],
+)
+def test_a_password_is_not_repeated_where_a_url_is_refused(url: str) -> None:
+    for opened in (event_store, view_store):
+        with pytest.raises(Refused, match="is no URL of a store") as refused:
+            opened(url)
+        assert "s3cret" not in str(refused.value)
 
 
 def test_memory_is_a_store() -> None:
@@ -53,6 +77,7 @@ def test_what_names_no_store_is_refused_with_what_to_write(url: str, expected: s
         ("sqlite:////a.b/flights", "sqlite:////a.b/flights-views"),
         ("sqlite:////a/.hidden", "sqlite:////a/.hidden-views"),
         ("memory:", "memory:"),
+        ("postgresql://me@db/flights?schema=a", "postgresql://me@db/flights?schema=a"),
     ],
 )
 def test_views_are_kept_beside_the_events(url: str, expected: str) -> None:

@@ -1,13 +1,13 @@
 """Subscription: every event once and in order, from pages or feed; decoded only where it is of interest."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 import anyio
 import pytest
 
 from bus import Event, Limits, MemoryEventStore, Recorded
-from bus.core.stored import Append, Checkpoint, NewEvent
+from bus.core.stored import Append, Checkpoint, NewEvent, StoredEvent
 from bus.read.subscription import Slice, Subscription
 from bus.runtime.feed import Feed
 from bus.runtime.reply import reply_factory
@@ -200,6 +200,47 @@ async def test_a_store_that_others_write_to_is_asked_for_news_at_the_interval() 
             started = anyio.current_time()
             assert positions((await subscription.next()).events) == [1]
             assert anyio.current_time() - started == pytest.approx(10)
+
+
+class CountedStore(MemoryEventStore):
+    """Counts the pages read; while one is fetched, something may happen."""
+
+    def __init__(self) -> None:
+        super().__init__(shared=True)
+        self.pages = 0
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
+        self.pages += 1
+        found = await super().page(after, limit)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
+        return found
+
+
+async def test_this_processs_own_commits_do_not_make_it_ask_a_shared_store_again() -> None:
+    bench = Bench(shared=True, poll_interval_s=3600)
+    bench.store = store = CountedStore()
+    async with store:
+        subscription = bench.subscription()
+        for number in range(1, 20):
+            await bench.append(DEPOSITED, publish=False)
+            before = store.pages
+            await bench.publish(number - 1, 1)
+            found = await take(subscription)
+            subscription.accept(found.last)
+            assert positions(found.events) == [number]
+            assert store.pages == before + 1, "the one page is the bench's own"
+
+
+async def test_what_is_published_while_a_poll_finds_nothing_is_taken_from_the_feed() -> None:
+    bench = Bench(shared=True)
+    bench.store = store = CountedStore()
+    async with store:
+        subscription = bench.subscription()
+        store.meanwhile = lambda: bench.append(DEPOSITED)
+        assert positions((await take(subscription)).events) == [1]
 
 
 async def test_what_others_wrote_between_two_publications_is_read_from_the_store() -> None:

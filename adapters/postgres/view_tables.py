@@ -1,0 +1,106 @@
+"""The table of one projection version, and the statements on it."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from bus.core.stored import Checkpoint, ViewChanges
+
+PROJECTIONS = """
+SELECT projection_key, projection, version, indexes, position, store_id, stream, stream_version
+FROM {schema}.projections ORDER BY projection_key
+"""
+CREATE_PROJECTION = "INSERT INTO {schema}.projections VALUES ($1, $2, $3, $4, 0, '', '', 0)"
+CHECKPOINT = "SELECT position, store_id, stream, stream_version FROM {schema}.projections WHERE projection_key = $1"
+
+_CREATE = """
+CREATE TABLE {schema}.views_{key}(key text COLLATE "C" PRIMARY KEY, payload bytea NOT NULL{declared});
+{create_indexes}
+CREATE PROCEDURE {schema}.commit_views_{key}(
+    old_position bigint, old_store_id text, old_stream text, old_stream_version bigint,
+    new_position bigint, new_store_id text, new_stream text, new_stream_version bigint,
+    removed text[], keys text[], payloads bytea[]{parameters}, INOUT is_done boolean
+) LANGUAGE plpgsql AS $$
+DECLARE
+    gone text;
+BEGIN
+    -- Who changed the checkpoint meanwhile, and has not committed yet, is waited for, and then seen.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        COMMIT;
+        SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+    END IF;
+    UPDATE {schema}.projections p
+    SET position = new_position, store_id = new_store_id, stream = new_stream, stream_version = new_stream_version
+    WHERE p.projection_key = {key} AND p.position = old_position AND p.store_id = old_store_id
+      AND p.stream = old_stream AND p.stream_version = old_stream_version;
+    is_done := FOUND;
+    IF is_done THEN
+        -- One by one, since for all together the planner might read the table from end to end.
+        FOREACH gone IN ARRAY removed LOOP
+            DELETE FROM {schema}.views_{key} v WHERE v.key = gone;
+        END LOOP;
+        INSERT INTO {schema}.views_{key} SELECT * FROM unnest(keys, payloads{arguments})
+        ON CONFLICT (key) DO UPDATE SET payload = excluded.payload{updates};
+    END IF;
+    -- By itself, so that the row of the checkpoint is free whatever becomes of the client.
+    COMMIT;
+END
+$$
+"""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The views of one projection version. Its index columns are called by their place: `by_1`, `by_2`, ..."""
+
+    key: int
+    indexes: tuple[str, ...]
+
+    def create(self) -> str:
+        """The statements that make the table, its indexes, each of which ends in the key, and the procedure."""
+        columns = [f"by_{place}" for place in range(1, len(self.indexes) + 1)]
+        return (
+            _CREATE.replace("{key}", str(self.key))
+            .replace("{declared}", "".join(f", {column} bytea NOT NULL" for column in columns))
+            .replace("{parameters}", "".join(f", {column} bytea[]" for column in columns))
+            .replace("{arguments}", "".join(f", {column}" for column in columns))
+            .replace("{updates}", "".join(f", {column} = excluded.{column}" for column in columns))
+            .replace(
+                "{create_indexes}",
+                "\n".join(f"CREATE INDEX ON {{schema}}.views_{self.key}({column}, key);" for column in columns),
+            )
+        )
+
+    def load(self) -> str:
+        """For each key by itself, for the reason given above."""
+        return (
+            "SELECT v.key, v.payload FROM unnest($1::text[]) AS wanted(key) CROSS JOIN LATERAL "
+            f"(SELECT * FROM {{schema}}.views_{self.key} own WHERE own.key = wanted.key LIMIT 1) AS v"
+        )
+
+    def get(self) -> str:
+        return f"SELECT payload FROM {{schema}}.views_{self.key} WHERE key = $1"
+
+    def commit(self) -> str:
+        places = ", ".join(f"${number}" for number in range(1, 12 + len(self.indexes)))
+        return f"CALL {{schema}}.commit_views_{self.key}({places}, NULL)"
+
+    def find(self, where: Collection[str], order_by: str | None, *, descending: bool) -> str:
+        """Takes the values wanted, in the order of `where`, and the limit."""
+        conditions = " AND ".join([f"{self._column(name)} = ${place}" for place, name in enumerate(where, 1)])
+        order = "" if order_by is None else f"{self._column(order_by)} {'DESC' if descending else 'ASC'}, "
+        return (
+            f"SELECT payload FROM {{schema}}.views_{self.key} {'WHERE' if conditions else ''} {conditions} "
+            f"ORDER BY {order}key LIMIT ${len(where) + 1}"
+        )
+
+    def _column(self, index: str) -> str:
+        return f"by_{self.indexes.index(index) + 1}"
+
+
+def checkpoints_of(changes: ViewChanges) -> tuple[object, ...]:
+    """As `commit` takes them: the old one, then the new one."""
+    return (*_columns(changes.expected), *_columns(changes.checkpoint))
+
+
+def _columns(checkpoint: Checkpoint) -> tuple[object, ...]:
+    return (checkpoint.position, checkpoint.store_id, checkpoint.stream, checkpoint.version)

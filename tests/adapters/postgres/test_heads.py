@@ -1,0 +1,20 @@
+"""The versions remembered are the most recent, and no more than the limit."""
+
+from adapters.postgres.heads import Heads
+
+
+def test_the_most_recent_are_remembered_and_no_more_than_the_limit() -> None:
+    heads = Heads(10)
+    for number in range(100):
+        heads.update({f"s-{number}": number}, (number, f"c{number}"))
+        assert heads.get(f"s-{number}") == number
+        assert heads.anchor == (number, f"c{number}")
+    assert sum(heads.get(f"s-{number}") is not None for number in range(100)) <= 11
+
+
+def test_what_is_cleared_is_not_known() -> None:
+    heads = Heads(10)
+    heads.update({"a-1": 1}, (1, "c1"))
+    heads.clear()
+    assert heads.get("a-1") is None
+    assert heads.anchor is None

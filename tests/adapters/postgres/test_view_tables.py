@@ -1,0 +1,18 @@
+"""Statements on views name columns by their place, never by what a projection calls them."""
+
+from adapters.postgres.view_tables import Table
+
+TABLE = Table(7, ("origin", 'x"; DROP TABLE y; --'))
+
+
+def test_an_index_is_called_by_its_place() -> None:
+    assert "DROP" not in TABLE.create()
+    assert "CREATE INDEX ON {schema}.views_7(by_2, key);" in TABLE.create()
+    found = TABLE.find(['x"; DROP TABLE y; --'], "origin", descending=True)
+    assert found == "SELECT payload FROM {schema}.views_7 WHERE by_2 = $1 ORDER BY by_1 DESC, key LIMIT $2"
+
+
+def test_views_without_indexes_have_a_table_of_two_columns() -> None:
+    plain = Table(1, ())
+    assert 'views_1(key text COLLATE "C" PRIMARY KEY, payload bytea NOT NULL)' in plain.create()
+    assert plain.commit() == "CALL {schema}.commit_views_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL)"
