@@ -3,13 +3,15 @@
 import anyio
 import pytest
 
-from bus import Bus, Limits, Query
+from bus import Bus, BusClosed, Limits, Query
+from bus.runtime.reply import Reply
 from bus.testing import Faults
 from bus.testing.simulation.clients import Clients, CountedIds
 from bus.testing.simulation.lives import SimulatedClock
 from bus.testing.simulation.loop import simulated_loop
 from bus.testing.simulation.stores import SimulatedEventStore, SimulatedViewStore
 from bus.testing.simulation.world import World
+from bus.write.intake import Intake
 from tests.simulation.shop import SHOP, GetTill, Stock, shopping
 
 
@@ -70,3 +72,14 @@ def test_a_workload_that_raises_is_told() -> None:
     sent(one, Clients(one, broken, 5))
     assert one.violation is not None
     assert "no wishes" in one.violation
+
+
+def test_who_is_told_that_an_open_bus_is_closed_was_told_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(self: Intake, *arguments: object) -> Reply:
+        raise BusClosed("closed for lunch")
+
+    monkeypatch.setattr(Intake, "submit", closed)
+    one = world()
+    sent(one, Clients(one, shopping, 5))
+    assert one.violation is not None
+    assert "the bus is closed, which it is not" in one.violation

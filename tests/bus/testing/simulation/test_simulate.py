@@ -8,7 +8,6 @@ import pytest
 
 from bus import STOP, Application, Command, Decider, Limits, Projection, Query, Recorded, Views
 from bus.testing import Faults, Model, SimulationFailed, simulate
-from bus.write.envelope import Envelope
 from tests.simulation.planted import acknowledge_before_commit, skip_the_hand_over_overlap
 from tests.simulation.shop import (
     ITEM,
@@ -181,9 +180,3 @@ def _mistaken(model: Model) -> None:
 def test_an_invariant_that_cannot_be_checked_is_told(invariant: Callable[[Model], object], what: str) -> None:
     with pytest.raises(SimulationFailed, match=what):
         simulate(SHOP, seed=1, workload=shopping, invariants=[invariant], shrink=False)
-
-
-def test_who_is_told_that_an_open_bus_is_closed_was_told_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Envelope, "wanted", lambda envelope: not envelope.reply.is_done)
-    with pytest.raises(SimulationFailed, match="the bus is closed, which it is not"):
-        simulate(SHOP, seed=40, workload=shopping, shrink=False)
