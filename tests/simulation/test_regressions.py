@@ -7,6 +7,9 @@ from tests.simulation.shop import SHOP, shopping
 
 FOUND = {
     155: "a no-op confirmed in a batch whose answer was lost was decided again, after an event that came after it",
+    7_216: "after an unknown outcome the bus did not learn where its store ends",
+    101_130: "views stayed behind events that were recorded though nobody knew",
+    101_267: "a bus that had events to project said that it had settled",
 }
 
 
