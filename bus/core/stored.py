@@ -148,9 +148,11 @@ class ViewChanges(msgspec.Struct, frozen=True):
 
 def entry_fault(entry: Append) -> str | None:
     """Why no store can hold this entry's texts, or None when it can."""
-    together = entry.stream + entry.command_id
-    for event in entry.events:
-        together += event.name
+    events = entry.events
+    if len(events) == 1:
+        together = f"{entry.stream}{entry.command_id}{events[0].name}"
+    else:
+        together = "".join([entry.stream, entry.command_id, *[event.name for event in events]])
     if entry.correlation_id is not None or entry.causation_id is not None or entry.traceparent is not None:
         together += f"{entry.correlation_id}{entry.causation_id}{entry.traceparent}"
     # One look at all of them settles nearly every entry.

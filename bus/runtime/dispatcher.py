@@ -33,8 +33,9 @@ class Dispatcher(Generic[A]):
 
     def wake(self, actor: A) -> None:
         """Lets an actor take part in the next turn; called when its mailbox gets its first message."""
-        self.ready.append(actor)
-        if len(self.ready) == 1:
+        ready = self.ready
+        ready.append(actor)
+        if len(ready) == 1:
             self._signal.set()
 
     async def run(self) -> None:

@@ -67,6 +67,9 @@ class GroupCommit:
     def _count(self, entries: Sequence[Append], appended: Appended, earlier: datetime | None) -> None:
         self.batches += 1
         self.commands += len(entries)
+        if not appended.refused:
+            # Whoever gives the events their places counts them on the way.
+            return
         self.events += sum([len(entry.events) for entry in entries])
         for index, refusal in appended.refused.items():
             entry = entries[index]

@@ -39,6 +39,8 @@ class Turn:
         """Actors with mail left for the next turn."""
         self.commands = 0
         self.payload_bytes = 0
+        self.events = 0
+        """Recorded by a batch of which nothing was refused."""
 
 
 class Deciding:
@@ -70,9 +72,10 @@ class Deciding:
 
     def decide(self, turn: Turn, actors: list[Actor]) -> None:
         """Decides, into `turn`, the mail of as many actors as one batch may take."""
-        taken, again = turn.taken, turn.again
+        taken, again, bytes_max = turn.taken, turn.again, self._batch_bytes_max
+        room = self._commands_max
         for index, actor in enumerate(actors):
-            if turn.commands >= self._commands_max or turn.payload_bytes >= self._batch_bytes_max:
+            if room <= 0 or turn.payload_bytes >= bytes_max:
                 # Before those who had their share: a mailbox that never empties keeps nobody from their turn.
                 again[:0] = actors[index:]
                 break
@@ -84,23 +87,21 @@ class Deciding:
             assert mail is not None, "only actors with mail are ready"
             actor.mail = None
             taken.append(mail)
+            left: list[Envelope] = []
+            if len(mail) > room:
+                mail, left = mail[:room], mail[room:]
+            room -= len(mail)
             rest = self._decide_mail(turn, actor, mail)
-            if rest:
-                actor.mail = rest
+            if rest or left:
+                actor.mail = [*(rest or ()), *left]
                 again.append(actor)
+        turn.commands = self._commands_max - room
 
-    def _decide_mail(  # noqa: PLR0915
-        self, turn: Turn, actor: Actor, mail: list[Envelope]
-    ) -> list[Envelope] | None:
+    def _decide_mail(self, turn: Turn, actor: Actor, mail: list[Envelope]) -> list[Envelope] | None:
         """Decides one actor's mail in the order sent; returns what must wait for another turn.
 
         This is the bus's hottest loop, and therefore one: a call costs as much as the encoding of an event.
         """
-        room = self._commands_max - turn.commands
-        rest = None
-        if len(mail) > room:
-            mail, rest = mail[:room], mail[room:]
-        turn.commands += len(mail)
         decider, stream, state, version = actor.decider, actor.stream, actor.state, actor.version
         decide, evolve, codecs, bytes_max = decider.decide, decider.evolve, self._codecs[decider], self._bytes_max
         entries, staged = turn.entries, turn.staged
@@ -141,7 +142,7 @@ class Deciding:
                 raise
             except BaseException as error:
                 self._fail(turn, envelope, error, version)
-                return mail[mail.index(envelope) + 1 :] + (rest or [])
+                return mail[mail.index(envelope) + 1 :]
             state = after
             staged.append((envelope, None, events, version + len(new), after, len(entries)))
             told, trace = envelope.fingerprint or command, envelope.traceparent
@@ -150,9 +151,8 @@ class Deciding:
             )
             version += len(new)
             if turn.payload_bytes >= self._batch_bytes_max:
-                rest = mail[mail.index(envelope) + 1 :] + (rest or [])
-                break
-        return rest
+                return mail[mail.index(envelope) + 1 :]
+        return None
 
     def _check(self, event: Event, read: Event, after: object, new: tuple[NewEvent, ...]) -> None:
         """Raises for what a decider may not do with its last event."""

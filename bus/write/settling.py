@@ -53,6 +53,7 @@ class Settling:
         before, refused = committed.appended.position_before, committed.appended.refused
         if not refused:
             position = self._answer(turn.staged, before)
+            turn.events = position - before
             self._publish(before, position, turn.staged, committed)
             return {}
         earlier = committed.recorded_at if committed.attempts > 1 else None

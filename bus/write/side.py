@@ -138,6 +138,7 @@ class WriteSide:
         if not isinstance(outcome, Committed):
             return self._settling.failed(turn, outcome)
         again = self._settling.committed(turn, outcome)
+        self.commit.events += turn.events
         self._telemetry.committed(
             self.commit.commands - commands, self.commit.events - events, self._clock.monotonic() - turn.started
         )
