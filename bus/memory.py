@@ -1,13 +1,16 @@
 """The in-memory stores: the shortest correct ones; they refuse exactly what the stores on SQL refuse."""
 
+import math
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 from uuid import uuid4
+
+import anyio
 
 from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
 from bus.core.names import category_of
@@ -17,6 +20,7 @@ from bus.core.stored import (
     Append,
     Appended,
     Checkpoint,
+    Claim,
     History,
     Refusal,
     Snapshot,
@@ -190,14 +194,18 @@ class _Views:
     indexes: tuple[str, ...]
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     rows: dict[str, StoredView] = field(default_factory=dict[str, StoredView])
+    owner: str = ""
+    epoch: int = 0
+    lapses_at: float = -math.inf
     readers: int = 0
 
 
 class MemoryViewStore(_Opened):
-    """Views in dictionaries, one for each version of a projection."""
+    """Views in dictionaries, one for each version of a projection. `shared=True` as in `MemoryEventStore`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool = False) -> None:
         super().__init__()
+        self.shared = shared
         self._tables: dict[tuple[str, int], _Views] = {}
 
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
@@ -214,6 +222,25 @@ class MemoryViewStore(_Opened):
             self._tables.setdefault((table.projection, table.version), _Views(table.indexes))
         return {table: self._views(table).checkpoint for table in tables}
 
+    async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
+        self._check_open()
+        now = anyio.current_time()
+        found: dict[ViewTable, Claim] = {}
+        for table in tables:
+            views = self._views(table)
+            if views.owner == owner or views.lapses_at <= now or not self.shared:
+                views.epoch += views.owner != owner
+                views.owner = owner
+                views.lapses_at = now + lease_s
+            found[table] = Claim(views.owner, views.epoch, views.checkpoint)
+        return found
+
+    async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
+        self._check_open()
+        for views in [self._views(table) for table in tables]:
+            if views.owner == owner:
+                views.owner, views.lapses_at = "", -math.inf
+
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         self._check_open()
         rows = self._views(table).rows
@@ -225,10 +252,10 @@ class MemoryViewStore(_Opened):
             if (fault := view_fault(view)) is not None:
                 raise ValueError(f"a view of {table.projection!r} cannot be kept, key or index is {fault}")
         views = self._views(table)
-        if views.checkpoint != changes.expected:
+        if views.checkpoint != changes.expected or (self.shared and views.epoch != changes.epoch):
             return False
         if views.readers:
-            views = _Views(views.indexes, views.checkpoint, dict(views.rows))
+            views = replace(views, rows=dict(views.rows), readers=0)
             self._tables[table.projection, table.version] = views
         for key in changes.removed:
             views.rows.pop(key, None)

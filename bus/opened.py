@@ -13,6 +13,7 @@ from bus.read.progress import wait_for_all
 from bus.read.projector import Projector
 from bus.read.side import ReadSide
 from bus.runtime.feed import Feed
+from bus.runtime.ids import owner_name
 from bus.runtime.log import log
 from bus.runtime.reply import reply_factory
 from bus.runtime.supervisor import Supervisor
@@ -64,6 +65,7 @@ class OpenBus:
             new_reply=self.new_reply,
             clock=clock,
             telemetry=telemetry,
+            owner=owner_name(),
             limits=limits,
         )
 
@@ -84,7 +86,7 @@ class OpenBus:
             # Of a bus whose tasks were ended from outside nothing more is to be expected.
             patience_s = 0.0 if self._supervisor.is_broken else self._limits.shutdown_timeout_s
             with anyio.move_on_after(patience_s, shield=True):
-                await self.settle(stopped_too=True)
+                await self.settle(closing=True)
         except Exception as error:
             # A store that fails now keeps nothing from being taken apart.
             log.warning("bus closes unsettled", error=repr(error))
@@ -98,7 +100,8 @@ class OpenBus:
             # An exception of the body is not handed to the group, which would wrap it in one of its own.
             await self._tasks.__aexit__(None, None, None)
         finally:
-            behind = {projector.progress.name: self._behind(projector) for projector in self.read.projectors.values()}
+            ours = [one for one in self.read.projectors.values() if one.is_here or one.progress.stopped is not None]
+            behind = {one.progress.name: self._behind(one) for one in ours}
             self.report = ShutdownReport(
                 commands=self.write.abandon(), projections={name: count for name, count in behind.items() if count}
             )
@@ -108,15 +111,16 @@ class OpenBus:
                     "bus closed with work left", commands=self.report.commands, projections=self.report.projections
                 )
             with anyio.CancelScope(shield=True):
+                await self.read.release()
                 await self._stack.aclose()
 
-    async def settle(self, *, stopped_too: bool = False) -> None:
-        """Waits until nothing is under way; with `stopped_too`, projections that stopped are not waited for.
+    async def settle(self, *, closing: bool = False) -> None:
+        """Waits until nothing is under way; when closing, only for the projections that are run here.
 
-        Raises `ProjectionStopped`.
+        Raises `ProjectionStopped`, save when closing.
         """
         while True:
-            if not stopped_too:
+            if not closing:
                 for progress in self.read.progress.values():
                     progress.check(self.feed.head)
             await self.write.intake.wait_idle()
@@ -124,11 +128,11 @@ class OpenBus:
             if self._event_store.shared or self.write.doubt is not None:
                 await self.write.find_end()
             head = self.feed.head
-            waiting = [one for one in self.read.progress.values() if not (stopped_too and one.stopped is not None)]
+            waiting = [one.progress for one in self.read.projectors.values() if one.is_here or not closing]
             try:
                 await wait_for_all(waiting, head)
             except ProjectionStopped:
-                if not stopped_too:
+                if not closing:
                     raise
                 continue
             if not self.write.busy and self.write.doubt is None and self.feed.head == head:
@@ -177,6 +181,7 @@ class OpenBus:
         behind = self._behind(projector)
         return ProjectionStatistics(
             name=progress.name,
+            is_here=projector.is_here,
             position=progress.position,
             lag_events=behind,
             lag_s=self._lag_s(projector) if behind else 0.0,

@@ -12,6 +12,7 @@ from bus.core.stored import (
     Append,
     Appended,
     Checkpoint,
+    Claim,
     History,
     Snapshot,
     StoredEvent,
@@ -118,13 +119,14 @@ class EventStore(Protocol):
 
 @runtime_checkable
 class Waking(Protocol):
-    """What a shared event store may do besides: tell of other writers' appends sooner than polling finds them."""
+    """What a shared store may do besides: tell of what others have committed sooner than polling finds it."""
 
     async def follow(self, heard: Callable[[int], None]) -> None:
-        """Calls `heard` with positions that others have committed, and lets others hear of this store's own.
+        """Calls `heard` when others have committed something, and lets others hear of this store's own commits.
 
+        An event store tells the position, a view store a number without meaning: checkpoints or leases have changed.
         To be run while the store is open, once at a time. Returns where that cannot be done; raises when it breaks off,
-        and may be called again. Appends may be missed at any time: this saves waiting, and replaces no reading.
+        and may be called again. News may be missed at any time: this saves waiting, and replaces no reading.
         """
         ...
 
@@ -152,11 +154,21 @@ class ViewReader(Protocol):
 
 
 class ViewStore(Protocol):
-    """Where views are kept. Used by one bus at a time, inside `async with`; it may be opened again later."""
+    """Where views are kept. Used by one bus at a time, inside `async with`; it may be opened again later.
+
+    Where several buses keep their views in one place, each table is written by whoever holds its lease. A lease lapses
+    by the store's clock; its epoch, which every commit names, goes up when it changes hands, so that who was paused
+    and has lost it meanwhile writes nothing.
+    """
 
     @property
     def url(self) -> str:
         """The store's name for people; no password in it."""
+        ...
+
+    @property
+    def shared(self) -> bool:
+        """Whether other buses may commit views to the same place; if not, leases never lapse."""
         ...
 
     async def __aenter__(self) -> Self: ...
@@ -169,6 +181,18 @@ class ViewStore(Protocol):
         """Makes room for these tables, keeps what they hold, and returns how far each has come."""
         ...
 
+    async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
+        """Takes the leases of tables that nobody else holds, renews those of `owner`, and tells who holds each.
+
+        They last `lease_s` seconds from now. A lease that has lapsed and was not taken meanwhile is renewed without a
+        new epoch. Where the store is not shared, every claim is granted. The tables must have been prepared.
+        """
+        ...
+
+    async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
+        """Gives up those leases of these tables that `owner` holds; others may take them at once."""
+        ...
+
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         """The payloads of those keys as last committed; keys without a view are missing."""
         ...
@@ -176,7 +200,8 @@ class ViewStore(Protocol):
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
         """Writes rows and checkpoint in one transaction.
 
-        Returns False and writes nothing if the stored checkpoint is not `changes.expected`. Raises `StoreUnavailable`
+        Returns False and writes nothing if the stored checkpoint is not `changes.expected` or, in a shared store, the
+        epoch is not `changes.epoch`. Raises `StoreUnavailable`
         when nothing was written, `ValueError` when that is because a view holds what cannot be stored, such as a NUL
         character in its key; any other exception leaves open what was written.
         """

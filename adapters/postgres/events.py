@@ -139,7 +139,7 @@ class PostgresEventStore:
                     if staged.last_command_id is not None:
                         anchor = (row[0] + staged.events, staged.last_command_id)
                         self._heads.update(staged.reached, anchor, staged.names)
-                        self._news.appended(row[0] + staged.events)
+                        self._news.tell(row[0] + staged.events)
                     return Appended(row[0], {})
             # What was remembered may be why.
             self._heads.clear()
@@ -150,7 +150,7 @@ class PostgresEventStore:
         refused: dict[int, Refusal | None] = {
             index: faults.get(index) or refusal_of(said) for index, said in enumerate(told_each) if said is not None
         }
-        self._news.appended(position_before + sum(len(one.events) for n, one in enumerate(batch) if n not in refused))
+        self._news.tell(position_before + sum(len(one.events) for n, one in enumerate(batch) if n not in refused))
         recorded = [batch[index].command_id for index, refusal in refused.items() if refusal is None]
         # What is recorded never changes, so this may be looked up when the lock is free again.
         known: Mapping[str, AlreadyRecorded] = await self.find_commands(recorded) if recorded else {}

@@ -5,17 +5,33 @@ from dataclasses import dataclass
 
 from bus.core.stored import Checkpoint, ViewChanges
 
+COMMIT_FORM = 2
+"""Of the procedures that this release calls; older ones know no epoch."""
+
 PROJECTIONS = """
-SELECT projection_key, projection, version, indexes, position, store_id, stream, stream_version
+SELECT projection_key, projection, version, indexes, commit_form, position, store_id, stream, stream_version
 FROM {schema}.projections ORDER BY projection_key
 """
-CREATE_PROJECTION = "INSERT INTO {schema}.projections VALUES ($1, $2, $3, $4, 0, '', '', 0)"
+CREATE_PROJECTION = f"""
+INSERT INTO {{schema}}.projections
+(projection_key, projection, version, indexes, position, store_id, stream, stream_version, commit_form)
+VALUES ($1, $2, $3, $4, 0, '', '', 0, {COMMIT_FORM})
+"""
+CLAIM = "CALL {schema}.claim_projections($1, $2, $3)"
+RELEASE = "CALL {schema}.release_projections($1, $2)"
+CLAIMS = """
+SELECT projection_key, owner, epoch, position, store_id, stream, stream_version
+FROM {schema}.projections WHERE projection_key = ANY ($1)
+"""
 CHECKPOINT = "SELECT position, store_id, stream, stream_version FROM {schema}.projections WHERE projection_key = $1"
 
-_CREATE = """
+_CREATE_TABLE = """
 CREATE TABLE {schema}.views_{key}(key text COLLATE "C" PRIMARY KEY, payload bytea NOT NULL{declared});
 {create_indexes}
+"""
+_CREATE_PROCEDURE = """
 CREATE PROCEDURE {schema}.commit_views_{key}(
+    lease_epoch bigint,
     old_position bigint, old_store_id text, old_stream text, old_stream_version bigint,
     new_position bigint, new_store_id text, new_stream text, new_stream_version bigint,
     removed text[], keys text[], payloads bytea[]{parameters}, INOUT is_done boolean
@@ -30,7 +46,7 @@ BEGIN
     END IF;
     UPDATE {schema}.projections p
     SET position = new_position, store_id = new_store_id, stream = new_stream, stream_version = new_stream_version
-    WHERE p.projection_key = {key} AND p.position = old_position AND p.store_id = old_store_id
+    WHERE p.projection_key = {key} AND p.epoch = lease_epoch AND p.position = old_position AND p.store_id = old_store_id
       AND p.stream = old_stream AND p.stream_version = old_stream_version;
     is_done := FOUND;
     IF is_done THEN
@@ -57,9 +73,19 @@ class Table:
 
     def create(self) -> str:
         """The statements that make the table, its indexes, each of which ends in the key, and the procedure."""
+        return self._filled(_CREATE_TABLE + _CREATE_PROCEDURE)
+
+    def renew_procedure(self) -> str:
+        """The statements that replace the procedure of an earlier release, and say so."""
+        return self._filled(
+            f"DROP PROCEDURE {{schema}}.commit_views_{{key}};{_CREATE_PROCEDURE};"
+            f"UPDATE {{schema}}.projections SET commit_form = {COMMIT_FORM} WHERE projection_key = {{key}}"
+        )
+
+    def _filled(self, statements: str) -> str:
         columns = [f"by_{place}" for place in range(1, len(self.indexes) + 1)]
         return (
-            _CREATE.replace("{key}", str(self.key))
+            statements.replace("{key}", str(self.key))
             .replace("{declared}", "".join(f", {column} bytea NOT NULL" for column in columns))
             .replace("{parameters}", "".join(f", {column} bytea[]" for column in columns))
             .replace("{arguments}", "".join(f", {column}" for column in columns))
@@ -81,7 +107,7 @@ class Table:
         return f"SELECT payload FROM {{schema}}.views_{self.key} WHERE key = $1"
 
     def commit(self) -> str:
-        places = ", ".join(f"${number}" for number in range(1, 12 + len(self.indexes)))
+        places = ", ".join(f"${number}" for number in range(1, 13 + len(self.indexes)))
         return f"CALL {{schema}}.commit_views_{self.key}({places}, NULL)"
 
     def find(self, where: Collection[str], order_by: str | None, *, descending: bool) -> str:
@@ -97,9 +123,9 @@ class Table:
         return f"by_{self.indexes.index(index) + 1}"
 
 
-def checkpoints_of(changes: ViewChanges) -> tuple[object, ...]:
-    """As `commit` takes them: the old one, then the new one."""
-    return (*_columns(changes.expected), *_columns(changes.checkpoint))
+def conditions_of(changes: ViewChanges) -> tuple[object, ...]:
+    """As `commit` takes them: the epoch, the old checkpoint, then the new one."""
+    return (changes.epoch, *_columns(changes.expected), *_columns(changes.checkpoint))
 
 
 def _columns(checkpoint: Checkpoint) -> tuple[object, ...]:

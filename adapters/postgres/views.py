@@ -1,20 +1,32 @@
 """The view store in PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from types import TracebackType
 from typing import Any, Final, Self
 
 from adapters.postgres.connections import Connection, Connections
 from adapters.postgres.errors import DRIVER_ERRORS, InDoubt, is_certain, is_data_error, told, unavailable
 from adapters.postgres.index_values import sortable
+from adapters.postgres.news import News
 from adapters.postgres.schema import MIGRATION_LOCK, Layout, open_schema
 from adapters.postgres.urls import Target, target_of
-from adapters.postgres.view_tables import CHECKPOINT, CREATE_PROJECTION, PROJECTIONS, Table, checkpoints_of
+from adapters.postgres.view_tables import (
+    CHECKPOINT,
+    CLAIM,
+    CLAIMS,
+    COMMIT_FORM,
+    CREATE_PROJECTION,
+    PROJECTIONS,
+    RELEASE,
+    Table,
+    conditions_of,
+)
 from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
 from bus.core.projection import IndexValue
-from bus.core.stored import Checkpoint, ViewChanges, ViewTable, text_fault, view_fault
+from bus.core.stored import Checkpoint, Claim, ViewChanges, ViewTable, text_fault, view_fault
 
 LAYOUT: Final = Layout(
     noun="view store",
@@ -35,10 +47,24 @@ class PostgresViewStore:
 
     `postgresql://user:password@host:5432/database?schema=name`; the schema is created where it is missing. `timeout_s`
     bounds the wait for a connection and for each statement, `readers_max` the snapshots that are read at the same
-    time, `writers_max` the projectors that read and commit at the same time.
+    time, `writers_max` the projectors that read and commit at the same time (one more listens). `notify_interval_s` is
+    the shortest time between two messages to other processes. `?pooled=yes` and `listen_url` as in the event store.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 30.0, readers_max: int = 4, writers_max: int = 4) -> None:
+    shared = True
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = 30.0,
+        readers_max: int = 4,
+        writers_max: int = 4,
+        listen_url: str | None = None,
+        notify_interval_s: float = 0.05,
+    ) -> None:
+        self._listen_url = listen_url
+        self._notify_interval_s = notify_interval_s
         self._target = target_of(url)
         self._timeout_s = timeout_s
         self._readers_max = readers_max
@@ -63,6 +89,14 @@ class PostgresViewStore:
         self._readers = Connections(self._target, self._readers_max, connect_timeout_s=self._timeout_s)
         self._writers = Connections(self._target, self._writers_max, connect_timeout_s=self._timeout_s)
         self._writers.add(connection)
+        self._changes = 0
+        self._news = News(
+            target_of(self._listen_url) if self._listen_url else self._target,
+            # A channel belongs to a database; its name may have as many characters as that of a schema.
+            f"doubledecker.{sha256(self._target.schema.encode()).hexdigest()[:32]}",
+            interval_s=self._notify_interval_s,
+            timeout_s=self._timeout_s,
+        )
         return self
 
     async def __aexit__(
@@ -87,10 +121,10 @@ class PostgresViewStore:
         return found
 
     async def _find(self, connection: Connection, wanted: Sequence[ViewTable]) -> dict[ViewTable, Checkpoint]:
-        """The checkpoints of those that exist."""
+        """The checkpoints of those that are there as this release wants them."""
         found: dict[ViewTable, Checkpoint] = {}
         named = {(table.projection, table.version): table for table in wanted}
-        for key, projection, version, indexes, *checkpoint in await connection.fetch(self._sql(PROJECTIONS)):
+        for key, projection, version, indexes, form, *checkpoint in await connection.fetch(self._sql(PROJECTIONS)):
             held = self._tables[projection, version] = Table(key, tuple(indexes))
             table = named.get((projection, version))
             if table is not None and held.indexes != table.indexes:
@@ -99,7 +133,7 @@ class PostgresViewStore:
                     f"{held.indexes}, not by {table.indexes}: raise the projection's version to build them anew",
                     store=self.url,
                 )
-            if table is not None:
+            if table is not None and form == COMMIT_FORM:
                 found[table] = Checkpoint(*checkpoint)
         return found
 
@@ -109,11 +143,45 @@ class PostgresViewStore:
             await connection.execute(MIGRATION_LOCK, self._target.schema)
             found = await self._find(connection, wanted)
             for table in dict.fromkeys(wanted):
-                if table not in found:
+                if table not in found and (held := self._tables.get((table.projection, table.version))) is not None:
+                    await connection.execute(self._sql(held.renew_procedure()))
+                elif table not in found:
                     made = Table(len(await connection.fetch(self._sql(PROJECTIONS))) + 1, table.indexes)
                     await connection.execute(self._sql(made.create()))
                     row = (made.key, table.projection, table.version, list(table.indexes))
                     await connection.execute(self._sql(CREATE_PROJECTION), *row)
+
+    async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
+        writers = self._opened()
+        by_key = {self._table(table).key: table for table in tables}
+        async with writers.lease() as connection:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await connection.execute(self._sql(CLAIM), list(by_key), owner, lease_s)
+                    rows = await connection.fetch(self._sql(CLAIMS), list(by_key))
+            except DRIVER_ERRORS as error:
+                raise unavailable(error, self.url) from error
+        return {by_key[row[0]]: Claim(row[1], row[2], Checkpoint(*row[3:])) for row in rows}
+
+    async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
+        async with self._opened().lease() as connection:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    keys = [self._table(table).key for table in tables]
+                    await connection.execute(self._sql(RELEASE), keys, owner)
+            except DRIVER_ERRORS as error:
+                raise unavailable(error, self.url) from error
+        self._changed()
+
+    async def follow(self, heard: Callable[[int], None]) -> None:
+        """See the port `Waking`: by LISTEN, which a pooler takes away."""
+        self._opened()
+        if self._listen_url is not None or not self._target.pooled:
+            await self._news.follow(heard, "SELECT 0")
+
+    def _changed(self) -> None:
+        self._changes += 1
+        self._news.tell(self._changes)
 
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         wanted = [key for key in dict.fromkeys(keys) if text_fault(key) is None]
@@ -136,15 +204,17 @@ class PostgresViewStore:
         async with self._opened().lease() as connection:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    arguments = (*checkpoints_of(changes), removed, *rows, *columns)
+                    arguments = (*conditions_of(changes), removed, *rows, *columns)
                     done: bool = await connection.fetchval(self._sql(held.commit()), *arguments)
-                    return done
             except DRIVER_ERRORS as error:
                 if is_data_error(error):
                     raise ValueError(f"{self.url} cannot hold a view: {told(error)}") from error
                 if is_certain(error):
                     raise unavailable(error, self.url) from error
                 raise InDoubt(f"{self.url}: it is not certain whether views were committed ({told(error)})") from error
+        if done:
+            self._changed()
+        return done
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator["PostgresViewReader"]:

@@ -31,7 +31,7 @@ from adapters.sqlite.view_schema import (
 )
 from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
 from bus.core.projection import IndexValue
-from bus.core.stored import Checkpoint, ViewChanges, ViewTable, text_fault, view_fault
+from bus.core.stored import Checkpoint, Claim, ViewChanges, ViewTable, text_fault, view_fault
 
 _KEYS_MAX = 4_096
 """Keys in one statement; SQLite allows 32,766."""
@@ -50,6 +50,8 @@ class SqliteViewStore:
     checkpoint, and projected again. `busy_timeout_s` bounds the wait for other programs that lock the file,
     `readers_max` the connections (each with a thread) that read at the same time.
     """
+
+    shared = False
 
     def __init__(
         self,
@@ -101,6 +103,13 @@ class SqliteViewStore:
         job = partial(_prepare, self._connection, self._url, tables)
         self._tables, checkpoints = await self._opened().run(job)
         return checkpoints
+
+    async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
+        # The file is this store's alone.
+        return {table: Claim(owner, 0, checkpoint) for table, checkpoint in (await self.prepare(tables)).items()}
+
+    async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
+        self._opened()
 
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         # Not by the readers, all of which query handlers may hold while they wait for something else.

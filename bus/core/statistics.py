@@ -7,6 +7,8 @@ class ProjectionStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """One projection of this process."""
 
     name: str
+    is_here: bool
+    """Whether this process projects it; if not, another one that shares the views does, or soon will."""
     position: int
     """Committed up to here."""
     lag_events: int

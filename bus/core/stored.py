@@ -128,6 +128,16 @@ class ViewTable(msgspec.Struct, frozen=True):
     indexes: tuple[str, ...] = ()
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """Who may commit the views of a table, and where they are."""
+
+    owner: str
+    """Whoever holds the lease; '' for nobody."""
+    epoch: int
+    """Goes up each time the lease changes hands."""
+    checkpoint: Checkpoint
+
+
 class StoredView(msgspec.Struct, frozen=True, gc=False):
     """A view on its way to the store."""
 
@@ -144,6 +154,8 @@ class ViewChanges(msgspec.Struct, frozen=True):
     checkpoint: Checkpoint
     put: tuple[StoredView, ...]
     removed: tuple[str, ...]
+    epoch: int = 0
+    """That of the lease, which must be in the store as well."""
 
 
 def entry_fault(entry: Append) -> str | None:

@@ -1,20 +1,21 @@
-"""Following: hears from the store of what other processes append, so that nobody waits for the next poll."""
+"""Following: hears from a store of what other processes commit, so that nobody waits for the next poll."""
+
+from collections.abc import Callable
 
 import anyio
 
 from bus.core.limits import Limits
 from bus.ports import Waking
-from bus.runtime.feed import Feed
 from bus.runtime.log import log
 from bus.runtime.supervisor import backoff_s
 
 
 class Following:
-    """Keeps listening for as long as the bus is open."""
+    """Keeps listening for as long as the bus is open; calls `heard` with what the store tells."""
 
-    def __init__(self, store: Waking, feed: Feed, limits: Limits) -> None:
+    def __init__(self, store: Waking, heard: Callable[[int], None], limits: Limits) -> None:
         self._store = store
-        self._feed = feed
+        self._tell = heard
         self._limits = limits
         self._failures = 0
 
@@ -26,13 +27,11 @@ class Following:
                 return
             except Exception as error:
                 self._failures += 1
-                # Nothing is lost but time: subscriptions poll as well.
+                # Nothing is lost but time: whoever is told polls as well.
                 log.warning("news from other processes are interrupted", attempt=self._failures, error=repr(error))
             limits = self._limits
             await anyio.sleep(backoff_s(limits.restart_backoff_s, limits.restart_backoff_max_s, self._failures))
 
-    def _heard(self, position: int) -> None:
+    def _heard(self, number: int) -> None:
         self._failures = 0
-        # What this process has appended itself is known, and wakes nobody again.
-        if position > self._feed.head:
-            self._feed.advance(position)
+        self._tell(number)

@@ -10,8 +10,11 @@ from bus.core.errors import ProjectionStopped, ProjectionTimeout
 from bus.core.projection import Projection
 from bus.runtime.reply import Reply
 
-ChangeListener = Callable[[str, frozenset[str]], None]
-"""Called with a projection's name and the keys of the views that a commit changed; with none when it stopped."""
+ChangeListener = Callable[[str, frozenset[str] | None], None]
+"""Called with a projection's name and the keys of the views that a commit changed.
+
+None stands for any: another process committed them, or the projection stopped.
+"""
 
 
 class Progress:
@@ -30,12 +33,12 @@ class Progress:
         self.stopped_at = 0
         """Position of the event that it could not process."""
 
-    def advance(self, position: int, changed: frozenset[str]) -> None:
-        """Makes a commit known."""
+    def advance(self, position: int, changed: frozenset[str] | None) -> None:
+        """Makes a commit known; with None for keys that nobody here knows."""
         self.position = position
         if self._waiters:
             self._wake([reply for reply, wanted in self._waiters.items() if wanted <= position])
-        if changed:
+        if changed != frozenset():
             for listener in list(self._listeners):
                 listener(self.name, changed)
 
@@ -45,7 +48,16 @@ class Progress:
         self.stopped_at = position
         self._wake(list(self._waiters))
         for listener in list(self._listeners):
-            listener(self.name, frozenset())
+            listener(self.name, None)
+
+    def follow(self, position: int) -> None:
+        """Takes the position that the view store has, whoever brought the views there."""
+        if position > self.position:
+            self.advance(position, None)
+        self.position = position
+        if position >= self.stopped_at:
+            # Whoever got past the event runs other code than this process.
+            self.stopped = None
 
     def check(self, position: int) -> None:
         """Raises `ProjectionStopped` where `position` will never be committed."""

@@ -1,4 +1,4 @@
-"""Projector: the actor of one projection; folds batches and commits views with their checkpoint."""
+"""Projector: the actor of one projection; folds batches and commits views with their checkpoint, while it may."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -12,14 +12,14 @@ from bus.core.application import Application
 from bus.core.errors import StoreUnavailable
 from bus.core.limits import Limits
 from bus.core.projection import Projection
-from bus.core.stored import Checkpoint, ViewChanges, ViewTable
+from bus.core.stored import Checkpoint, Claim, ViewChanges, ViewTable
 from bus.ports import Clock, EventStore, Telemetry, ViewStore
 from bus.read.folding import Folded, Folding, Poisoned, StaleShape
 from bus.read.progress import Progress
 from bus.read.subscription import Slice, Subscription
 from bus.runtime.feed import Feed
 from bus.runtime.log import log
-from bus.runtime.reply import Reply
+from bus.runtime.reply import Reply, Signal
 from bus.runtime.supervisor import backoff_s
 
 
@@ -58,7 +58,15 @@ class Projector:
         self.events = 0
         self.recorded_at: datetime | None = None
         """When the last projected event was recorded."""
+        self.on_leave: Callable[[], None] = lambda: None
+        """Called when it stopped, or lost its lease."""
+        self._claim: Claim | None = None
+        """The lease under which it projects; None while another process does."""
+        self._begun: Claim | None = None
+        self._granted = Signal(new_reply)
+        self._scope = anyio.CancelScope()
         self._checkpoint = checkpoint
+        self._event_store = event_store
         self._view_store = view_store
         self._clock = clock
         self._telemetry = telemetry
@@ -72,6 +80,8 @@ class Projector:
         """Position before an event that failed: what comes up to there is sound, and is committed first."""
         self._uncertain: Attempt | None = None
         """What failed to be committed in a way that leaves open whether it happened."""
+        self._is_refused = False
+        """Whether that, repeated, was refused: perhaps because it had happened."""
         self._subscription = Subscription(
             checkpoint,
             projection.events,
@@ -83,9 +93,55 @@ class Projector:
             limits=limits,
         )
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this process projects, as far as it knows."""
+        return self._claim is not None
+
+    def hold(self, claim: Claim) -> None:
+        """The lease is this process's: projects from its checkpoint on, or goes on where it has been all along."""
+        if self.progress.stopped is None and (self._claim is None or self._claim.epoch != claim.epoch):
+            if self._view_store.shared:
+                log.info("projection is run here", projection=self.projection.name, epoch=claim.epoch)
+            self._claim = claim
+            self._scope.cancel()
+            self._granted.set()
+
+    def follow(self, checkpoint: Checkpoint) -> None:
+        """The lease is another's, who has brought the views to `checkpoint`."""
+        if self._claim is not None:
+            self._leave()
+            self._scope.cancel()
+        self.progress.follow(checkpoint.position)
+
     async def run(self) -> None:
-        """Projects for ever; returns when an event cannot be processed."""
-        while self.progress.stopped is None:
+        """Projects whenever the lease is here; returns only when it stopped and no other process can do better."""
+        while self.progress.stopped is None or self._view_store.shared:
+            if (claim := self._claim) is None:
+                await self._granted.wait()
+                continue
+            # What is under way when the lease is lost is of no use to anybody: it is not even waited for.
+            with anyio.CancelScope() as self._scope:
+                if claim is not self._begun:
+                    self._begin(claim)
+                await self._project(claim)
+
+    def _begin(self, claim: Claim) -> None:
+        """Trusts nothing that it knew: others may have been here."""
+        self._begun = claim
+        self._checkpoint = claim.checkpoint
+        self._uncertain = None
+        self._is_refused = False
+        self._until = None
+        self._poisonings = self._outages = 0
+        self._folding.forget()
+        self._subscription.accept(claim.checkpoint)
+        self.progress.follow(claim.checkpoint.position)
+        if claim.checkpoint.store_id not in ("", self._event_store.identity):
+            self._stop(claim.checkpoint.position + 1, "its views were made from another event store")
+
+    async def _project(self, claim: Claim) -> None:
+        while self.progress.stopped is None and self._claim is claim:
             try:
                 if self._uncertain is not None:
                     await self._make_certain(self._uncertain)
@@ -97,6 +153,10 @@ class Projector:
                 self._stop(self._checkpoint.position + 1, str(error))
             except Exception as error:
                 await self._unavailable(error)
+
+    def _leave(self) -> None:
+        self._claim = None
+        self.on_leave()
 
     @property
     def attempts(self) -> int:
@@ -111,7 +171,8 @@ class Projector:
             self._stop(batch.fault.position, str(batch.fault))
             return
         folded = await self._fold(batch)
-        changes = ViewChanges(self._checkpoint, batch.last, folded.put, folded.removed)
+        epoch = self._begun.epoch if self._begun is not None else 0
+        changes = ViewChanges(self._checkpoint, batch.last, folded.put, folded.removed, epoch)
         await self._commit(Attempt(batch, folded, changes, started))
         # Stores that answer at once must not keep the event loop from everybody else while much is to be read.
         await anyio.lowlevel.checkpoint()
@@ -138,7 +199,10 @@ class Projector:
             self._blame(attempt.batch, error)
         if owned:
             self._advance(attempt)
-        elif not is_repeated:
+        elif is_repeated and not self._is_refused:
+            # The first may have arrived in between, as the next look at the checkpoint will tell.
+            self._is_refused = True
+        else:
             self._lose_ownership()
 
     def _blame(self, batch: Slice, error: ValueError) -> NoReturn:
@@ -167,6 +231,7 @@ class Projector:
         self.recorded_at = batch.recorded_at or self.recorded_at
         self._checkpoint = batch.last
         self._uncertain = None
+        self._is_refused = False
         self._until = None
         self._poisonings = self._outages = 0
         self.last_error = None
@@ -176,6 +241,10 @@ class Projector:
         self._telemetry.projected(self.projection.name, batch.read, self._clock.monotonic() - attempt.started)
 
     def _lose_ownership(self) -> None:
+        if self._view_store.shared:
+            log.warning("projection goes on in another process", projection=self.projection.name)
+            self._leave()
+            return
         self._stop(
             self._checkpoint.position + 1,
             f"its checkpoint in {self._view_store.url} was changed by somebody else; only one bus may project there",
@@ -223,6 +292,7 @@ class Projector:
         log.error("projection stopped", projection=self.projection.name, position=position, reason=reason)
         self.last_error = reason
         self.progress.stop(position, reason)
+        self._leave()
 
 
 def table_of(projection: Projection[Any, Any]) -> ViewTable:

@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any, TypeVar
 
+import anyio
+
 from bus.core.application import Application
 from bus.core.errors import ViewsMismatch
 from bus.core.limits import Limits
@@ -11,11 +13,13 @@ from bus.core.projection import Projection
 from bus.core.stored import Checkpoint
 from bus.ports import Clock, EventStore, Telemetry, ViewStore, Waking
 from bus.read.following import Following
+from bus.read.leases import Leases
 from bus.read.progress import Progress
 from bus.read.projector import Projector, table_of
 from bus.read.queries import Queries
 from bus.read.watching import watch
 from bus.runtime.feed import Feed
+from bus.runtime.log import log
 from bus.runtime.reply import Reply
 from bus.runtime.supervisor import Supervisor
 
@@ -36,8 +40,10 @@ class ReadSide:
         new_reply: Callable[[], Reply],
         clock: Clock,
         telemetry: Telemetry,
+        owner: str,
         limits: Limits,
     ) -> None:
+        self._owner = owner
         self._application = application
         self._event_store = event_store
         self._view_store = view_store
@@ -72,6 +78,14 @@ class ReadSide:
             )
             for projection in projections
         }
+        self._leases = Leases(
+            self._view_store,
+            self.projectors.values(),
+            self._owner,
+            new_reply=self._new_reply,
+            limits=self._limits,
+        )
+        await self._leases.look()
         self.progress = {name: projector.progress for name, projector in self.projectors.items()}
         self.queries = Queries(
             self._application,
@@ -83,13 +97,26 @@ class ReadSide:
         )
 
     def start(self) -> None:
-        """Starts the projectors, and what tells them of events that other processes append."""
+        """Starts the projectors, and what tells them of events and views that other processes commit."""
+        start, limits = self._supervisor.start, self._limits
         if self._event_store.shared and isinstance(self._event_store, Waking):
-            # Without a projector too: other processes' projectors hear of this one's events by it.
-            following = Following(self._event_store, self._feed, self._limits)
-            self._supervisor.start("following", following.run)
+            # Without a projector too: other processes' projectors hear of this one's events by it. What this process
+            # has appended itself is known already, and wakes nobody again.
+            start("following events", Following(self._event_store, self._feed.learn, limits).run)
+        if self._view_store.shared:
+            start("leases", self._leases.run)
+            if isinstance(self._view_store, Waking):
+                start("following views", Following(self._view_store, lambda _: self._leases.look_again(), limits).run)
         for name, projector in self.projectors.items():
-            self._supervisor.start(f"projector {name}", projector.run)
+            start(f"projector {name}", projector.run)
+
+    async def release(self) -> None:
+        """Lets other processes project at once; called when the projectors have ended. Bounded, and never raises."""
+        with anyio.move_on_after(self._limits.lease_s):
+            try:
+                await self._leases.release()
+            except Exception as error:
+                log.warning("leases are left to lapse", store=self._view_store.url, error=repr(error))
 
     def close(self) -> None:
         """Tells everybody who still waits that nothing more will come; called when the projectors have ended."""

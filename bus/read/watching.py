@@ -20,17 +20,18 @@ class Watcher:
 
     def __init__(self, new_reply: Callable[[], Reply]) -> None:
         self._signal = Signal(new_reply)
-        self._changed: dict[str, frozenset[str]] = {}
+        self._changed: dict[str, frozenset[str] | None] = {}
         self._reads: Reads | None = None
         """What the last answer was read from; None while one is being read."""
         self.is_due = False
         """Whether something happened that the last answer does not show."""
 
-    def note(self, projection: str, keys: frozenset[str]) -> None:
-        """A projection committed changes of these keys, or stopped."""
-        if keys and self._reads is None:
-            self._changed[projection] = self._changed.get(projection, frozenset()) | keys
-        elif not keys or (self._reads is not None and _concerns(self._reads, projection, keys)):
+    def note(self, projection: str, keys: frozenset[str] | None) -> None:
+        """A projection committed changes of these keys, or of unknown ones, or stopped."""
+        if self._reads is None:
+            noted = self._changed.get(projection, frozenset())
+            self._changed[projection] = None if noted is None or keys is None else noted | keys
+        elif _concerns(self._reads, projection, keys):
             self._ask_again()
 
     def begin(self) -> None:
@@ -54,11 +55,11 @@ class Watcher:
         self._signal.set()
 
 
-def _concerns(reads: Reads, projection: str, keys: frozenset[str]) -> bool:
+def _concerns(reads: Reads, projection: str, keys: frozenset[str] | None) -> bool:
     if projection not in reads.keys:
         return False
     read = reads.keys[projection]
-    return read is None or not read.isdisjoint(keys)
+    return read is None or keys is None or not read.isdisjoint(keys)
 
 
 async def watch(

@@ -50,6 +50,11 @@ class Feed:
         for signal in self._signals:
             signal.set()
 
+    def learn(self, position: int) -> None:
+        """As `advance`, save that nobody is woken where that is known already."""
+        if position > self.head:
+            self.advance(position)
+
     def after(self, position: int, limit: int) -> Sequence[Recorded[Event]] | None:
         """Up to `limit` events that follow `position`; None where the window does not reach back so far."""
         start = position - self._before

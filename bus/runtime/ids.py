@@ -1,6 +1,7 @@
 """Ids: UUIDv7 texts in growing order, at the price of a text and without a system call each."""
 
 import os
+import platform
 import random
 import time
 import weakref
@@ -50,6 +51,11 @@ class Uuid7Ids:
         time_text = f"{millisecond & 0xFFFFFFFFFFFF:012x}"
         self._head = f"{time_text[:8]}-{time_text[8:]}-7"
         self._tail = f"-{0x8000 | bits >> 48:04x}-{bits & 0xFFFFFFFFFFFF:012x}"
+
+
+def owner_name() -> str:
+    """Names one opening of a bus, for those who see who owns what: the machine, the process, and eight digits."""
+    return f"{platform.node()}/{os.getpid()}/{os.urandom(4).hex()}"
 
 
 _ALL: "weakref.WeakSet[Uuid7Ids]" = weakref.WeakSet()

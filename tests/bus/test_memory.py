@@ -7,6 +7,7 @@ from bus.memory import MemoryEventStore, MemoryViewStore
 from tests.contracts.entries import NOON, entry
 from tests.contracts.event_reading import EventReadingLaws
 from tests.contracts.event_store import EventStoreLaws, NewStore
+from tests.contracts.leases import LeaseLaws, NewPair
 from tests.contracts.snapshots import SnapshotLaws
 from tests.contracts.view_store import NewViewStore, ViewStoreLaws
 
@@ -21,6 +22,16 @@ class TestMemoryViewStore(ViewStoreLaws):
     @pytest.fixture
     def new_store(self) -> NewViewStore:
         return MemoryViewStore
+
+
+class TestMemoryLeases(LeaseLaws):
+    @pytest.fixture
+    def new_pair(self) -> NewPair:
+        def pair() -> tuple[MemoryViewStore, MemoryViewStore]:
+            store = MemoryViewStore(shared=True)
+            return store, store
+
+        return pair
 
 
 async def test_a_shared_store_serves_several_buses_at_a_time() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
 from bus.core.projection import IndexValue
-from bus.core.stored import Checkpoint, StoredView, ViewChanges, ViewTable
+from bus.core.stored import Checkpoint, Claim, StoredView, ViewChanges, ViewTable
 from bus.ports import ViewStore
 
 NewViewStore = Callable[[], ViewStore]
@@ -194,12 +194,30 @@ class ViewStoreLaws:
                     assert list(await reader.find(hostile, {name: place}, name, False, 9)) == [b"1"]
                     assert list(await reader.find(hostile, {name: place + 1}, name, False, 9)) == []
 
+    async def test_a_claim_tells_the_checkpoint_and_a_single_bus_always_has_it(self, new_store: NewViewStore) -> None:
+        store = new_store()
+        async with store:
+            await store.prepare([PLAIN])
+            first = (await store.claim([PLAIN], "first", 3600))[PLAIN]
+            assert (first.owner, first.checkpoint) == ("first", START)
+            changes = ViewChanges(START, FIRST, (), (), first.epoch)
+            assert await store.commit(PLAIN, changes)
+            assert (await store.claim([PLAIN], "first", 3600))[PLAIN] == Claim("first", first.epoch, FIRST)
+            if not store.shared:
+                assert (await store.claim([PLAIN], "second", 3600))[PLAIN].owner == "second"
+            await store.release([PLAIN], "first")
+            assert (await store.claim([PLAIN], "third", 3600))[PLAIN].owner == "third"
+
     async def test_a_store_that_is_not_open_says_so(self, new_store: NewViewStore) -> None:
         store = new_store()
         async with store:
             await store.prepare([PLAIN])
         with pytest.raises(StoreUnavailable, match="not open"):
             await store.prepare([PLAIN])
+        with pytest.raises(StoreUnavailable, match="not open"):
+            await store.claim([PLAIN], "owner", 1)
+        with pytest.raises(StoreUnavailable, match="not open"):
+            await store.release([PLAIN], "owner")
         with pytest.raises(StoreUnavailable, match="not open"):
             async with store.snapshot():
                 pass

@@ -79,7 +79,7 @@ async def test_wait_projected_waits_for_the_projections_named_and_for_all_when_n
             with pytest.raises(ProjectionTimeout) as caught:
                 await bus.wait_projected(receipt, *named, timeout=1)
             assert caught.value.projection == "notes"
-        views.release("notes")
+        views.let_go("notes")
         await bus.wait_projected(receipt)
         assert {one.position for one in bus.statistics().projections} == {1}
 
@@ -126,12 +126,12 @@ async def test_wait_settled_waits_for_what_is_sent_while_it_waits() -> None:
         tasks.start_soon(settle)
         await anyio.wait_all_tasks_blocked()
         await bus.send(Deposit("a"))
-        views.release("journal")
+        views.let_go("journal")
         views.hold("journal")
         await views.held("journal")
         await anyio.wait_all_tasks_blocked()
         assert not settled
-        views.release("journal")
+        views.let_go("journal")
         await anyio.wait_all_tasks_blocked()
         assert settled
 
@@ -154,7 +154,7 @@ async def test_wait_settled_names_who_is_busy_when_its_time_is_over() -> None:
             await bus.wait_settled(timeout=1)
         assert caught.value.busy == ("projection journal (2 events behind)",)
         assert "projection journal (2 events behind)" in str(caught.value)
-        views.release("journal")
+        views.let_go("journal")
 
 
 async def test_wait_settled_names_commands_and_mailboxes_that_are_busy() -> None:
@@ -217,7 +217,7 @@ async def test_cancelled_waits_leave_nothing_behind() -> None:
                 await wait()
             assert scope.cancelled_caught
         assert not any(one._waiters for one in bus._opened().read.progress.values())
-        views.release("journal")
+        views.let_go("journal")
         await bus.wait_settled()
 
 
@@ -237,7 +237,7 @@ async def test_lag_is_told_in_events_and_in_seconds() -> None:
         # The oldest event that is missing was recorded 25 seconds ago.
         assert events == 3
         assert seconds == pytest.approx(25)
-        views.release("journal")
+        views.let_go("journal")
         await bus.wait_settled()
         assert lags(bus.statistics())["journal"] == (0, 0.0)
 
@@ -254,14 +254,14 @@ async def test_the_lag_of_a_projection_that_catches_up_is_an_upper_bound_once_an
         views.hold("journal")
         assert lags(bus.statistics())["journal"] == (4, None)
         await views.held("journal")
-        views.release("journal")
+        views.let_go("journal")
         views.hold("journal")
         await views.held("journal")
         events, seconds = lags(bus.statistics())["journal"]
         assert events == 2
         assert seconds is not None
         assert 20 <= seconds <= 40
-        views.release("journal")
+        views.let_go("journal")
 
 
 async def test_an_aggregate_is_loaded_as_recorded_and_one_unknown_is_at_its_beginning() -> None:
@@ -346,7 +346,7 @@ async def test_every_refusal_of_a_wait_is_an_error_of_the_bus_with_its_facts() -
             await bus.wait_projected(receipt, timeout=1)
         assert caught.value.code == "projection-timeout"
         assert dict(caught.value.facts) == {"projection": "journal", "position": 1, "at": 0}
-        views.release("journal")
+        views.let_go("journal")
 
 
 async def test_the_receipt_of_a_command_that_recorded_nothing_can_be_asked_after() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bus.core.errors import BusError
 from bus.core.messages import Receipt
-from bus.core.stored import Appended, Checkpoint, Stale, ViewChanges
+from bus.core.stored import Appended, Checkpoint, Claim, Stale, ViewChanges
 from bus.read.projector import Attempt, Projector
 from bus.read.subscription import Subscription
 from bus.write import directory
@@ -128,13 +128,15 @@ def lose_the_slot_of_a_cancelled_sender(patch: Patch) -> None:
 
 def resume_one_position_late(patch: Patch) -> None:
     """A projector that goes on after a restart leaves out the event that follows its checkpoint."""
-    begin = Subscription.__init__
+    begin = Projector._begin
 
-    def late(self: Subscription, start: Checkpoint, *arguments: Any, **options: Any) -> None:
-        moved = msgspec.structs.replace(start, position=start.position + 1) if start.position else start
-        begin(self, moved, *arguments, **options)
+    def late(self: Projector, claim: Claim) -> None:
+        begin(self, claim)
+        if claim.checkpoint.position:
+            moved = msgspec.structs.replace(claim.checkpoint, position=claim.checkpoint.position + 1)
+            self._subscription.accept(moved)
 
-    patch.setattr(Subscription, "__init__", late)
+    patch.setattr(Projector, "_begin", late)
 
 
 def decide_again_without_recovering(patch: Patch) -> None:

@@ -9,7 +9,7 @@ from typing import Literal, Self
 import anyio
 
 from bus.core.errors import StoreUnavailable
-from bus.core.stored import Checkpoint, ViewChanges, ViewTable
+from bus.core.stored import Checkpoint, Claim, ViewChanges, ViewTable
 from bus.memory import MemoryViewStore
 from bus.ports import ViewReader
 
@@ -21,14 +21,16 @@ which it is written when the next commit comes, or another writer that moves the
 class ToldViewStore:
     """Obeys the laws of view stores; what it is told is within what they allow."""
 
-    def __init__(self) -> None:
-        self.kept = MemoryViewStore()
+    def __init__(self, kept: MemoryViewStore | None = None) -> None:
+        self.kept = kept or MemoryViewStore()
         self.faults: deque[Fault] = deque()
         """What becomes of the next commits, one each."""
         self.faulty: str | None = None
         """Only commits of this projection meet the faults; None means all."""
         self.is_down = False
         """Everything but opening and closing raises `StoreUnavailable`."""
+        self.renews = True
+        """Whether claims arrive: with a process that is paused, none do."""
         self.commits: list[tuple[str, int]] = []
         """Projection and position of each commit that was written."""
         self.sizes: list[int] = []
@@ -46,6 +48,10 @@ class ToldViewStore:
     def url(self) -> str:
         return "memory:told"
 
+    @property
+    def shared(self) -> bool:
+        return self.kept.shared
+
     async def __aenter__(self) -> Self:
         await self.kept.__aenter__()
         return self
@@ -56,7 +62,7 @@ class ToldViewStore:
         await self.kept.__aexit__(kind, error, trace)
 
     def hold(self, projection: str) -> None:
-        """Lets the next commits of this projection wait for `release`."""
+        """Lets the next commits of this projection wait for `let_go`."""
         self._gates[projection] = anyio.Event()
         self._arrived[projection] = anyio.Event()
 
@@ -64,12 +70,22 @@ class ToldViewStore:
         """Returns when a commit waits."""
         await self._arrived[projection].wait()
 
-    def release(self, projection: str) -> None:
+    def let_go(self, projection: str) -> None:
         self._gates.pop(projection).set()
 
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
         self._check_up()
         return await self.kept.prepare(tables)
+
+    async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
+        self._check_up()
+        if not self.renews:
+            raise StoreUnavailable("no claim arrives", store=self.url)
+        return await self.kept.claim(tables, owner, lease_s)
+
+    async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
+        self._check_up()
+        await self.kept.release(tables, owner)
 
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         self._check_up()
@@ -94,7 +110,7 @@ class ToldViewStore:
             raise ConnectionError("lost on the way there, it seems")
         if fault == "lose":
             stolen = Checkpoint(changes.checkpoint.position + 1_000, "somebody", "else-1", 1)
-            await self.kept.commit(table, ViewChanges(changes.expected, stolen, (), ()))
+            await self.kept.commit(table, ViewChanges(changes.expected, stolen, (), (), changes.epoch))
         written = await self.kept.commit(table, changes)
         if written:
             self.commits.append((name, changes.checkpoint.position))

@@ -18,6 +18,7 @@ from bus.core.stored import (
     Append,
     Appended,
     Checkpoint,
+    Claim,
     History,
     Snapshot,
     StoredEvent,
@@ -155,6 +156,7 @@ class SimulatedViewStore(Disk):
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._read: dict[object, list[int]] = {}
+        self.shared = world.views.shared
 
     def least_read(self) -> int | None:
         """The least checkpoint of the views that the current task has read in its last snapshot."""
@@ -164,6 +166,16 @@ class SimulatedViewStore(Disk):
         await self.read(self._world.faults.view_read_fails)
         self._world.prepare(tables)
         return await self._world.views.prepare(tables)
+
+    async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
+        if self.shared:
+            await self.read(self._world.faults.view_read_fails)
+        return await self._world.views.claim(tables, owner, lease_s)
+
+    async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
+        if self.shared:
+            await self.read(self._world.faults.view_read_fails)
+        await self._world.views.release(tables, owner)
 
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         await self.read(self._world.faults.view_read_fails)

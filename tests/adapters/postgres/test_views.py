@@ -13,6 +13,7 @@ from bus.core.errors import StoreUnavailable
 from bus.core.stored import Checkpoint, StoredView, ViewChanges
 from tests.adapters.postgres.conftest import Sql
 from tests.adapters.postgres.databases import schema_of
+from tests.contracts.leases import LeaseLaws, NewPair
 from tests.contracts.view_store import BOARD, FIRST, PLAIN, START, NewViewStore, ViewStoreLaws
 from tests.support.proxy import proxy
 
@@ -24,6 +25,16 @@ class TestPostgresViewStore(ViewStoreLaws):
     @pytest.fixture
     def new_store(self, new_url: NewUrl) -> NewViewStore:
         return lambda: PostgresViewStore(new_url())
+
+
+class TestPostgresLeases(LeaseLaws):
+    @pytest.fixture
+    def new_pair(self, new_url: NewUrl) -> NewPair:
+        def pair() -> tuple[PostgresViewStore, PostgresViewStore]:
+            url = new_url()
+            return PostgresViewStore(url), PostgresViewStore(url)
+
+        return pair
 
 
 async def test_more_snapshots_than_connections_wait_for_one(new_url: NewUrl) -> None:

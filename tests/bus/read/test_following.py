@@ -1,4 +1,4 @@
-"""Following: what others append wakes this process's readers; what breaks off is begun again."""
+"""Following: what the store tells reaches who is to hear it; what breaks off is begun again."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,8 +7,6 @@ import anyio
 from bus import Bus, Limits, MemoryEventStore
 from bus.ports import Waking
 from bus.read.following import Following
-from bus.runtime.feed import Feed
-from bus.runtime.reply import Signal, reply_factory
 from tests.support.ledger import LEDGER, Deposit, GetBalance
 
 
@@ -33,35 +31,21 @@ def _limits() -> Limits:
     return Limits(restart_backoff_s=0.001, restart_backoff_max_s=0.001)
 
 
-async def test_what_is_heard_is_known_to_the_feed() -> None:
-    feed = Feed(10)
+async def test_what_is_heard_is_told_as_it_comes() -> None:
+    heard: list[int] = []
     store = Teller([3, 5, 4])
-    await Following(store, feed, _limits()).run()
-    assert feed.head == 5
+    await Following(store, heard.append, _limits()).run()
+    assert heard == [3, 5, 4]
     assert store.calls == 1
 
 
-async def test_what_this_process_has_appended_itself_wakes_nobody() -> None:
-    feed = Feed(10)
-    feed.advance(5)
-    signal = Signal(reply_factory())
-    feed.listen(signal)
-    await Following(Teller([4, 5]), feed, _limits()).run()
-    with anyio.move_on_after(0.01) as scope:
-        await signal.wait()
-    assert scope.cancelled_caught
-    await Following(Teller([6]), feed, _limits()).run()
-    with anyio.fail_after(10):
-        await signal.wait()
-
-
 async def test_after_a_failure_it_listens_again() -> None:
-    feed = Feed(10)
+    heard: list[int] = []
     store = Teller(ConnectionError("lost"), [1], ConnectionError("lost"), ConnectionError("lost"), [2])
-    following = Following(store, feed, _limits())
+    following = Following(store, heard.append, _limits())
     await following.run()
     await following.run()
-    assert (store.calls, feed.head) == (5, 2)
+    assert (store.calls, heard) == (5, [1, 2])
 
 
 def test_a_store_that_tells_nothing_is_none_that_wakes() -> None:

@@ -118,9 +118,9 @@ async def test_a_waiter_cancelled_in_the_very_moment_of_the_commit_disturbs_nobo
 
 
 async def test_listeners_hear_of_changes_and_of_the_stop_but_not_of_commits_without_changes() -> None:
-    one, heard = progress(), list[tuple[str, frozenset[str]]]()
+    one, heard = progress(), list[tuple[str, frozenset[str] | None]]()
 
-    def listener(name: str, keys: frozenset[str]) -> None:
+    def listener(name: str, keys: frozenset[str] | None) -> None:
         heard.append((name, keys))
 
     one.listen(listener)
@@ -129,4 +129,4 @@ async def test_listeners_hear_of_changes_and_of_the_stop_but_not_of_commits_with
     one.stop(3, "a bug")
     one.unlisten(listener)
     one.advance(4, frozenset({"b"}))
-    assert heard == [("balances", frozenset({"a"})), ("balances", frozenset())]
+    assert heard == [("balances", frozenset({"a"})), ("balances", None)]

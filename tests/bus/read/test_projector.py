@@ -110,7 +110,7 @@ async def test_who_waits_is_told_at_once_when_the_projection_stops(waiting: str)
             with pytest.raises(ProjectionStopped, match="a bug in project"):
                 await calls[waiting]()  # type: ignore[misc]
         assert anyio.current_time() - started < 1
-        views.release("journal")
+        views.let_go("journal")
 
 
 async def test_what_comes_before_the_poison_in_the_same_batch_is_committed() -> None:

@@ -51,7 +51,7 @@ async def test_an_answer_after_a_receipt_waits_for_the_commit_and_holds_no_snaps
         assert answers == []
         assert views.snapshots_open == 0
         assert await bus.query(GetBalance("a")) is None
-        views.release("balances")
+        views.let_go("balances")
         await anyio.wait_all_tasks_blocked()
         assert answers == [Balance("a", 5, [1])]
         assert views.snapshots_open == 0
@@ -71,11 +71,11 @@ async def test_a_handler_of_two_projections_sees_one_snapshot_that_holds_what_wa
 
         tasks.start_soon(ask)
         await anyio.wait_all_tasks_blocked()
-        views.release("balances")
+        views.let_go("balances")
         await anyio.wait_all_tasks_blocked()
         assert answers == []
         await bus.send(Deposit("a", 6))
-        views.release("journal")
+        views.let_go("journal")
         await anyio.wait_all_tasks_blocked()
         # One snapshot: whichever commits it shows, both views were read from it.
         ((balance, journal),) = answers
@@ -117,7 +117,7 @@ async def test_a_commit_while_the_snapshot_is_on_its_way_does_not_make_it_newer(
         tasks.start_soon(ask)
         await anyio.wait_all_tasks_blocked()
         assert views.snapshots_open == 1
-        views.release("balances")
+        views.let_go("balances")
         await anyio.wait_all_tasks_blocked()
         views.snapshot_gate.set()
         await anyio.wait_all_tasks_blocked()
@@ -192,7 +192,7 @@ async def _sees_its_own_write(handler: Callable[[Ask, Views], Awaitable[object]]
 
         tasks.start_soon(ask)
         await anyio.sleep(1)
-        views.release("balances")
+        views.let_go("balances")
         await anyio.wait_all_tasks_blocked()
         assert answers == [Balance("a", 5, [1])]
         assert asked.runs >= 2
@@ -212,7 +212,7 @@ async def test_only_what_this_query_reads_is_waited_for_whatever_others_of_its_t
         views.hold("notes")
         receipt = await bus.send(Deposit("a", 5))
         assert await bus.query(Ask(), after=receipt) == Balance("a", 5, [2])
-        views.release("notes")
+        views.let_go("notes")
 
 
 async def test_restarts_are_bounded() -> None:
@@ -224,7 +224,7 @@ async def test_restarts_are_bounded() -> None:
         with pytest.raises(QueryFailed, match="at each of 1 attempts"):
             await bus.query(Ask(), after=receipt)
         assert asked.runs == 1
-        views.release("balances")
+        views.let_go("balances")
 
 
 async def test_a_projection_that_is_late_is_a_projection_timeout_which_says_that_it_is_recorded() -> None:
@@ -238,7 +238,7 @@ async def test_a_projection_that_is_late_is_a_projection_timeout_which_says_that
         assert anyio.current_time() - started == pytest.approx(7)
         assert (caught.value.projection, caught.value.position, caught.value.at) == ("balances", 1, 0)
         assert isinstance(caught.value, NotProjected)
-        views.release("balances")
+        views.let_go("balances")
 
 
 async def test_a_position_nobody_has_reached_is_a_projection_timeout() -> None:
@@ -278,7 +278,7 @@ async def test_the_wait_and_the_handler_share_one_deadline() -> None:
 
         async def release() -> None:
             await anyio.sleep(5)
-            views.release("balances")
+            views.let_go("balances")
 
         tasks.start_soon(release)
         started = anyio.current_time()
@@ -303,7 +303,7 @@ async def test_a_cancelled_query_returns_its_snapshot_and_leaves_no_waiter() -> 
             assert scope.cancelled_caught
             assert store.snapshots_open == 0
             assert not bus._opened().read.progress["balances"]._waiters
-        store.release("balances")
+        store.let_go("balances")
 
 
 async def test_a_bug_in_a_handler_is_query_failed_with_its_cause_and_the_bus_goes_on() -> None:

@@ -224,7 +224,7 @@ async def test_the_last_answer_is_right_however_commits_and_reads_interleave() -
             if number % 5 == 0:
                 await anyio.sleep(0.03)
             if number % 7 == 4:
-                views.release("balances")
+                views.let_go("balances")
         await bus.wait_settled()
         await quiet()
         assert watched[0].values[-1] == await bus.query(GetBalance("a-1"))
@@ -344,4 +344,4 @@ async def test_a_watch_is_told_of_the_position_that_all_its_views_have_reached()
         async with aclosing(bus.watch(GetBalance("a"))) as answers:
             answer = await anext(answers)
         assert (answer.position, answer.value) == (1, Balance("a", 2, [1, 2]))
-        views.release("journal")
+        views.let_go("journal")

@@ -3,6 +3,7 @@
 import random
 from datetime import UTC, datetime
 
+import anyio
 import pytest
 
 from bus import Event, Recorded
@@ -96,3 +97,17 @@ async def test_listeners_are_woken_by_news_of_either_kind() -> None:
     await signal.wait()
     feed.advance(2)
     await signal.wait()
+
+
+async def test_what_is_known_already_wakes_nobody() -> None:
+    feed, signal = Feed(10), Signal(reply_factory())
+    feed.advance(5)
+    feed.listen(signal)
+    feed.learn(5)
+    feed.learn(4)
+    with anyio.move_on_after(0.01) as scope:
+        await signal.wait()
+    assert scope.cancelled_caught
+    feed.learn(6)
+    await signal.wait()
+    assert feed.head == 6

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from bus.runtime.ids import Uuid7Ids
+from bus.runtime.ids import Uuid7Ids, owner_name
 
 
 class Time:
@@ -70,3 +70,9 @@ def test_a_forked_child_makes_other_ids_even_while_the_clock_stands_still() -> N
     assert len(theirs) == 100
     assert not {first, *ours} & set(theirs)
     assert min(theirs) > first
+
+
+def test_no_two_openings_have_the_same_owner() -> None:
+    names = {owner_name() for _ in range(100)}
+    assert len(names) == 100
+    assert {name.rsplit("/", 1)[0].rpartition("/")[2] for name in names} == {str(os.getpid())}

@@ -1,0 +1,99 @@
+"""Leases: settles with other processes which of them projects what, and follows the views that others bring forward."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import anyio
+
+from bus.core.limits import Limits
+from bus.core.stored import Claim, ViewTable
+from bus.ports import ViewStore
+from bus.read.projector import Projector
+from bus.runtime.log import log
+from bus.runtime.reply import Reply, Signal
+from bus.runtime.supervisor import backoff_s
+
+
+class Leases:
+    """Takes the leases that are free, renews its own, and tells each projector where it stands.
+
+    The view store arbitrates, by its own clock: a process that was paused for longer than its leases last finds them
+    taken, at the latest when it commits. `owner` names one opening of one bus.
+    """
+
+    def __init__(
+        self,
+        view_store: ViewStore,
+        projectors: Iterable[Projector],
+        owner: str,
+        *,
+        new_reply: Callable[[], Reply],
+        limits: Limits,
+    ) -> None:
+        self._store = view_store
+        self._projectors = {projector.table: projector for projector in projectors}
+        self._owner = owner
+        self._limits = limits
+        self._signal = Signal(new_reply)
+        self._held: set[ViewTable] = set()
+        """What the store has said last."""
+        self._failures = 0
+        for projector in self._projectors.values():
+            projector.on_leave = self.look_again
+
+    def look_again(self) -> None:
+        """Does not wait for the next look: something has changed."""
+        self._signal.set()
+
+    async def run(self) -> None:
+        """Looks again and again, for as long as the bus is open."""
+        while True:
+            with anyio.CancelScope(deadline=anyio.current_time() + self._pause_s()):
+                await self._signal.wait()
+            try:
+                await self.look()
+                self._failures = 0
+            except Exception as error:
+                self._failures += 1
+                # Its projectors fail as well, and say more.
+                log.warning(
+                    "leases cannot be renewed", store=self._store.url, attempt=self._failures, error=repr(error)
+                )
+
+    async def look(self) -> None:
+        """Claims what this process could project, and makes known what the store answers."""
+        halted = {table: one for table, one in self._projectors.items() if one.progress.stopped is not None}
+        if useless := [table for table in halted if table in self._held]:
+            # Another process may run other code, or have better luck.
+            await self._store.release(useless, self._owner)
+            self._held.difference_update(useless)
+        running = [table for table in self._projectors if table not in halted]
+        self._note(await self._store.claim(running, self._owner, self._limits.lease_s))
+        if halted:
+            for table, checkpoint in (await self._store.prepare(list(halted))).items():
+                halted[table].progress.follow(checkpoint.position)
+            if any(one.progress.stopped is None for one in halted.values()):
+                self.look_again()
+
+    async def release(self) -> None:
+        """Gives everything up, so that others need not wait until it lapses."""
+        if self._held and self._store.shared:
+            await self._store.release(list(self._held), self._owner)
+
+    def _note(self, claims: Mapping[ViewTable, Claim]) -> None:
+        for table, claim in claims.items():
+            projector = self._projectors[table]
+            if claim.owner == self._owner:
+                self._held.add(table)
+                projector.hold(claim)
+            else:
+                self._held.discard(table)
+                projector.follow(claim.checkpoint)
+
+    def _pause_s(self) -> float:
+        limits = self._limits
+        if self._failures:
+            return backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, self._failures)
+        # Twice may go wrong before a lease lapses. What others hold is looked at more often, since the views that they
+        # bring forward are waited for here, and news of them may be missed.
+        renewal_s = limits.lease_s / 3
+        return renewal_s if len(self._held) == len(self._projectors) else min(renewal_s, limits.poll_interval_s)
