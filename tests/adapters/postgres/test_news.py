@@ -6,9 +6,10 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from adapters.postgres import PostgresEventStore
+from adapters.postgres import PostgresEventStore, PostgresViewStore
 from bus import Bus, Limits
 from bus.core.errors import StoreUnavailable
+from bus.core.stored import ViewTable
 from tests.adapters.postgres.conftest import Sql
 from tests.adapters.postgres.databases import schema_of
 from tests.contracts.entries import NOON, entry
@@ -110,6 +111,49 @@ async def test_a_bus_that_wrote_nothing_shows_what_another_one_recorded(new_url:
             balance = await reader.query(GetBalance("a"), after=receipt, timeout=30)
             assert balance is not None
             assert len(balance.positions) == amount
+
+
+async def test_a_bus_that_projects_nothing_hears_what_another_one_has_projected(new_url: NewUrl) -> None:
+    url = new_url()
+    rarely = Limits(poll_interval_s=3600, lease_s=36_000)
+
+    def bus() -> Bus:
+        return Bus(LEDGER, event_store=PostgresEventStore(url), view_store=PostgresViewStore(url), limits=rarely)
+
+    async with bus() as holder, bus() as other:
+        for amount in range(1, 6):
+            receipt = await (holder if amount % 2 else other).send(Deposit("a", amount))
+            balance = await other.query(GetBalance("a"), after=receipt, timeout=30)
+            assert balance is not None
+            assert len(balance.positions) == amount
+        await other.wait_projected(receipt, timeout=30)
+        assert [one.is_here for one in other.statistics().projections] == [False] * 3
+
+
+async def test_leases_that_are_given_up_are_heard_of(new_url: NewUrl) -> None:
+    url, ear = new_url(), Ear()
+    table = ViewTable("plain", 1)
+    async with PostgresViewStore(url) as one, PostgresViewStore(url) as other, anyio.create_task_group() as group:
+        await one.prepare([table])
+        await one.claim([table], "owner", 3600)
+        group.start_soon(one.follow, lambda number: None)
+        group.start_soon(other.follow, ear)
+        await ear.reach(0)
+        await one.release([table], "owner")
+        await ear.reach(1)
+        group.cancel_scope.cancel()
+
+
+async def test_without_news_polling_finds_what_is_projected(new_url: NewUrl) -> None:
+    url = f"{new_url()}&pooled=yes"
+    often = Limits(poll_interval_s=0.01)
+
+    def bus() -> Bus:
+        return Bus(LEDGER, event_store=PostgresEventStore(url), view_store=PostgresViewStore(url), limits=often)
+
+    async with bus() as holder, bus() as other:
+        receipt = await holder.send(Deposit("a", 1))
+        assert await other.query(GetBalance("a"), after=receipt, timeout=30) is not None
 
 
 async def test_without_news_polling_finds_it(new_url: NewUrl) -> None:
