@@ -87,12 +87,12 @@ async def audit_views(application: Application, events: Sequence[StoredEvent], s
     recorded = [one for event in events for one in application.schema.recorded(event)]
     async with store:
         tables = {one: ViewTable(one.name, one.version, one.indexes) for one in application.projections}
-        checkpoints = await store.prepare(list(tables.values()))
+        await store.prepare(list(tables.values()))
         for projection, table in tables.items():
-            position = positions[projection.name] = checkpoints[table].position
-            assert position <= len(events), f"{projection.name} has seen what is not recorded"
-            expected = _fold(projection, recorded[:position])
             async with store.snapshot() as reader:
+                position = positions[projection.name] = (await reader.checkpoint(table)).position
+                assert position <= len(events), f"{projection.name} has seen what is not recorded"
+                expected = _fold(projection, recorded[:position])
                 payloads = await reader.find(table, {}, None, False, len(expected) + 1)
             found = [msgspec.json.decode(payload, type=projection.view) for payload in payloads]
             assert found == [expected[key] for key in sorted(expected)], f"{projection.name} is not the fold"
