@@ -22,11 +22,15 @@ def servers() -> Iterator[list[PostgresServer]]:
         yield [stack.enter_context(PostgresServer(found[version])) for version in sorted(found, reverse=True)]
 
 
+@pytest.fixture
+def server_urls(request: pytest.FixtureRequest) -> list[str]:
+    """Of the server that was given, else of one of each version."""
+    if GIVEN in os.environ:
+        return [os.environ[GIVEN]]
+    servers: list[PostgresServer] = request.getfixturevalue("servers")
+    return [server.url for server in servers]
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def new_stores(request: pytest.FixtureRequest) -> NewStores:
-    if request.param == "sqlite":
-        return sqlite
-    if GIVEN in os.environ:
-        return postgres([os.environ[GIVEN]])
-    servers: list[PostgresServer] = request.getfixturevalue("servers")
-    return postgres([server.url for server in servers])
+    return sqlite if request.param == "sqlite" else postgres(request.getfixturevalue("server_urls"))
