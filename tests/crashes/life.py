@@ -116,7 +116,7 @@ class Life:
             selector.register(self._stdout, selectors.EVENT_READ)
             while not until():
                 self._exchange(selector, lines, LOOK_S)
-                assert time.monotonic() < deadline, f"the worker hangs with {len(self._waiting)} lines in flight"
+                assert time.monotonic() < deadline, self._stuck()
 
     def rest(self) -> None:
         """Returns when everything is answered."""
@@ -157,7 +157,7 @@ class Life:
         if is_blocked:
             selector.unregister(self._stdin)
         if not ready:
-            assert patience_s < PATIENCE_S, f"the worker hangs with {len(self._waiting)} lines in flight"
+            assert patience_s < PATIENCE_S, self._stuck()
             return
         if any(key.fileobj is self._stdout for key, _ in ready):
             chunk = os.read(self._stdout.fileno(), min(bytes_max or 65_536, 65_536))
@@ -192,6 +192,10 @@ class Life:
         """What the worker had written before it died was given as well."""
         while chunk := os.read(self._stdout.fileno(), 65_536):
             self._take(chunk)
+
+    def _stuck(self) -> str:
+        last = self._words().splitlines()[-1:]
+        return f"the worker gets nowhere, {len(self._waiting)} lines in flight, failures {self._notes.failures}: {last}"
 
     def _said_nothing(self) -> bool:
         words = [line for line in self._words().splitlines() if not self._may_say.fullmatch(line)]
