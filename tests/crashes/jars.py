@@ -1,4 +1,7 @@
-"""Jars: the application that is killed; each event says which part of its command it is, and two views count them."""
+"""Jars: the application that is killed; two views count its events.
+
+Each event says which part of its command it is, and the version of its jar that the command was decided on.
+"""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -22,6 +25,7 @@ class Draw(Command):
 
 class Filled(Event, tag="filled"):
     weight: int
+    decided_on: int
     part: int
     """1, 2, 3, ... of the events of its command."""
     parts: int
@@ -29,6 +33,7 @@ class Filled(Event, tag="filled"):
 
 class Drawn(Event, tag="drawn"):
     weight: int
+    decided_on: int
     part: int = 1
     parts: int = 1
 
@@ -38,6 +43,7 @@ class TooLight(Rejected): ...
 
 class Jar(State):
     weight: int = 0
+    version: int = 0
 
 
 JarEvent: TypeAlias = Filled | Drawn
@@ -46,14 +52,14 @@ JarEvent: TypeAlias = Filled | Drawn
 def decide(command: Fill | Draw, jar: Jar) -> Sequence[JarEvent]:
     if isinstance(command, Fill):
         parts = len(command.marbles)
-        return [Filled(weight, part, parts) for part, weight in enumerate(command.marbles, 1)]
+        return [Filled(weight, jar.version, part, parts) for part, weight in enumerate(command.marbles, 1)]
     if command.weight > jar.weight:
         raise TooLight("there is not so much in the jar", weight=jar.weight)
-    return [Drawn(command.weight)]
+    return [Drawn(command.weight, jar.version)]
 
 
 def evolve(jar: Jar, event: JarEvent) -> Jar:
-    return Jar(jar.weight + (event.weight if isinstance(event, Filled) else -event.weight))
+    return Jar(jar.weight + _signed(event), jar.version + 1)
 
 
 class JarView(View):

@@ -109,6 +109,7 @@ class Lane:
 
     async def _look(self, views_too: bool) -> dict[str, int]:
         """The checkpoints of the views, if they are looked at."""
+        await self._stores.rest()
         await self._audit.read(self._stores.events())
         self._audit.check(self._notes)
         if not views_too:

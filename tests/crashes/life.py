@@ -1,12 +1,13 @@
 """Life: one worker from its start to its SIGKILL or its end, kept busy by a client that takes notes."""
 
 import os
+import re
 import selectors
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,12 +15,14 @@ from typing import IO, Self, cast
 
 import msgspec
 
-from tests.adapters.cli.processes import MAIN
 from tests.architecture.tree import ROOT
 from tests.crashes.notes import Line, Notes
 
 PATIENCE_S = 60
 """A worker that says nothing for so long hangs."""
+
+LOOK_S = 0.01
+"""How often it is looked whether something else than an answer has come."""
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -38,17 +41,23 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Life:
-    """Starts a worker. `in_flight` lines are sent and not answered at a time."""
+    """Starts a worker. `in_flight` lines are sent and not answered at a time.
 
-    def __init__(self, arguments: Sequence[str], *, folder: Path, notes: Notes, in_flight: int) -> None:
+    It may say nothing on standard error but warnings of the events in `may_say`.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], *, folder: Path, notes: Notes, in_flight: int, may_say: Sequence[str] = ()
+    ) -> None:
         self._notes = notes
+        self._may_say = re.compile(f".* WARNING doubledecker: event='({'|'.join(may_say)})'.*")
         self._in_flight_max = in_flight
         self._said = (folder / "stderr").open("w+b")
         # Killed processes write no coverage, which takes a third of their time.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
         self._started = time.monotonic()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", MAIN, "worker", *arguments],
+            [sys.executable, "-m", "tests.crashes.worker", "worker", *arguments],
             cwd=folder,
             env={**environment, "PYTHONPATH": str(ROOT)},
             bufsize=0,
@@ -100,6 +109,19 @@ class Life:
         assert self._said_nothing()
         return in_flight
 
+    def work(self, lines: Iterator[Line], until: Callable[[], bool]) -> None:
+        """Keeps the worker busy until then."""
+        deadline = time.monotonic() + PATIENCE_S
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stdout, selectors.EVENT_READ)
+            while not until():
+                self._exchange(selector, lines, LOOK_S)
+                assert time.monotonic() < deadline, self._stuck()
+
+    def rest(self) -> None:
+        """Returns when everything is answered."""
+        self.work(iter(()), lambda: not self._waiting)
+
     def finish(self, lines: Iterator[Line]) -> None:
         """Sends the lines, waits for all answers, and ends the worker in good order."""
         rest = list(lines)
@@ -135,7 +157,7 @@ class Life:
         if is_blocked:
             selector.unregister(self._stdin)
         if not ready:
-            assert patience_s < PATIENCE_S, f"the worker hangs with {len(self._waiting)} lines in flight"
+            assert patience_s < PATIENCE_S, self._stuck()
             return
         if any(key.fileobj is self._stdout for key, _ in ready):
             chunk = os.read(self._stdout.fileno(), min(bytes_max or 65_536, 65_536))
@@ -171,8 +193,12 @@ class Life:
         while chunk := os.read(self._stdout.fileno(), 65_536):
             self._take(chunk)
 
+    def _stuck(self) -> str:
+        last = self._words().splitlines()[-1:]
+        return f"the worker gets nowhere, {len(self._waiting)} lines in flight, failures {self._notes.failures}: {last}"
+
     def _said_nothing(self) -> bool:
-        words = self._words()
+        words = [line for line in self._words().splitlines() if not self._may_say.fullmatch(line)]
         assert not words, words
         return True
 

@@ -1,12 +1,17 @@
 """Notes: what a client knows of its commands, whatever becomes of the worker; wrong answers are found at once."""
 
 import json
-from typing import Any
+from collections import Counter, deque
+from typing import Any, Final
 
 import msgspec
 
 Line = dict[str, Any]
 """A command as it is sent; all have a `command_id`."""
+
+
+NOT_RECORDED: Final = "store-unavailable"
+UNKNOWN: Final = "outcome-unknown"
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -20,9 +25,14 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 class Notes:
-    """Outlives the worker. Raises `AssertionError` for an answer that no worker may give."""
+    """Outlives the worker. Raises `AssertionError` for an answer that no worker may give.
 
-    def __init__(self) -> None:
+    Where the store may be away, a worker may also say that a command is not recorded, or that it does not know; the
+    first is taken at its word.
+    """
+
+    def __init__(self, *, outages: bool = False) -> None:
+        self._outages = outages
         self.acknowledged: dict[str, Answered] = {}
         self.lines: dict[str, Line] = {}
         """All that was acknowledged, to be sent again."""
@@ -30,7 +40,11 @@ class Notes:
         self.open: dict[str, Line] = {}
         """Sent and not answered, in the order sent."""
         self.old: set[str] = set()
-        """Those of them that an earlier life may have recorded."""
+        """Those of them that may be recorded, by an earlier life or by an append of unknown outcome."""
+        self.failed: deque[Line] = deque()
+        """Those that were answered by an error of the store, to be sent again."""
+        self.failures: Counter[str] = Counter()
+        """Such answers, by their code."""
         self.found_recorded = 0
         """Commands that a life recorded and did not live to acknowledge."""
         self.found_absent = 0
@@ -52,6 +66,9 @@ class Notes:
         command_id = line["command_id"]
         if "error" in answer:
             code = answer["error"]["code"]
+            if self._outages and code in (NOT_RECORDED, UNKNOWN):
+                self._failed(line, code)
+                return None
             assert code == "rejected.too-light", answer
             assert command_id not in self.acknowledged, f"acknowledged, and now rejected: {answer}"
             self.rejected.add(command_id)
@@ -75,3 +92,10 @@ class Notes:
         self.lines[command_id] = line
         self.open.pop(command_id, None)
         return None if is_duplicate else receipt
+
+    def _failed(self, line: Line, code: str) -> None:
+        self.failures[code] += 1
+        if line["command_id"] in self.open:
+            self.failed.append(line)
+            if code == UNKNOWN:
+                self.old.add(line["command_id"])

@@ -32,9 +32,13 @@ class ListedEvents(MemoryEventStore):
         return self.events[after : after + limit]
 
 
-def _event(position: int, stream: str, version: int, command_id: str, of: tuple[int, int] = (1, 1)) -> StoredEvent:
+def _event(
+    position: int, stream: str, version: int, command_id: str, of: tuple[int, int] = (1, 1), *, late: int = 0
+) -> StoredEvent:
+    """`late` is how many events were recorded in its stream after it was decided and before it was recorded."""
     part, parts = of
-    payload = msgspec.json.encode({"$type": "filled", "weight": 1, "part": part, "parts": parts})
+    said = {"weight": 1, "decided_on": version - part - late, "part": part, "parts": parts}
+    payload = msgspec.json.encode({"$type": "filled", **said})
     return StoredEvent(position, stream, version, "filled", payload, NOON, command_id, b"")
 
 
@@ -77,6 +81,7 @@ def test_a_store_that_is_whole_is_found_whole() -> None:
         ([*_whole()[:3], _event(4, "jar-b", 2, "c-3")], "a gap or a double in its stream"),
         ([*_whole()[:3], _event(4, "jar-a", 3, "c-3")], "a gap or a double in its stream"),
         ([*_whole(), _event(5, "jar-a", 4, "c-1")], "recorded twice"),
+        ([*_whole()[:3], _event(4, "jar-a", 4, "c-3", late=1)], "decided on a state that was not the last"),
         (_whole()[:2], "only 1 of 2 events"),
         ([*_whole()[:2], _event(3, "jar-b", 1, "c-3")], "only 1 of 2 events"),
         ([_whole()[0], _event(2, "jar-a", 2, "c-2", (2, 2))], "other events are not before it"),

@@ -57,3 +57,25 @@ def test_an_answer_that_breaks_a_promise_is_found(notes: Notes, answers: list[by
         notes.answered(FILL, answer)
     with pytest.raises(AssertionError, match=found):
         notes.answered(FILL, bad)
+
+
+def test_where_the_store_may_be_away_what_failed_is_kept_to_be_sent_again() -> None:
+    notes = Notes(outages=True)
+    notes.sent(FILL)
+    notes.answered(FILL, _error("store-unavailable"))
+    assert list(notes.failed) == [FILL]
+    assert notes.answered(FILL, _receipt()) is not None
+    # A repetition that fails says nothing of the first.
+    notes.answered(FILL, _error("store-unavailable"))
+    assert (list(notes.failed), notes.failures) == ([FILL], {"store-unavailable": 2})
+
+
+def test_of_what_is_said_not_to_be_recorded_no_duplicate_is_taken() -> None:
+    notes = Notes(outages=True)
+    notes.sent(FILL)
+    notes.answered(FILL, _error("store-unavailable"))
+    with pytest.raises(AssertionError, match="never sent before"):
+        notes.answered(FILL, _receipt(duplicate=True))
+    notes.answered(FILL, _error("outcome-unknown"))
+    assert notes.answered(FILL, _receipt(duplicate=True)) is None
+    assert notes.found_recorded == 1

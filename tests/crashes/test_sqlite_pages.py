@@ -204,7 +204,8 @@ def _without(position: int, whole: Whole, folder: Path) -> Path:
     """A copy of which the page with that event cannot be read."""
     whole.copy(folder)
     marbles = f'"weight":{whole.recorded[position - 1].event.weight},'.encode()  # type: ignore[attr-defined]
-    page = whole.bytes.index(marbles) // PAGE_BYTES
+    # The last, since a page that was full keeps what went on to the next one.
+    page = whole.bytes.rindex(marbles) // PAGE_BYTES
     overwrite(folder / EVENTS, page * PAGE_BYTES, b"\xff" * 8)
     return folder / EVENTS
 

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
@@ -103,6 +104,40 @@ class PostgresServer:
             self._process.wait(timeout=30)
             self._process = None
 
+    def kill(self, *, children: bool = True) -> None:
+        """SIGKILL to all its processes at once, or to the first alone, whose end the others see when they look.
+
+        Returns when there is none any more, for until then no other server starts on its folder. Needs /proc.
+        """
+        assert self._process is not None
+        # So that it makes no more of them meanwhile.
+        self._process.send_signal(signal.SIGSTOP)
+        family = self.children()
+        self._process.kill()
+        for pid in family if children else ():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait(timeout=30)
+        self._process = None
+        deadline = time.monotonic() + 30
+        while any(_is_alive(pid) for pid in family):
+            if time.monotonic() > deadline:
+                raise RuntimeError("PostgreSQL's processes did not end")
+            time.sleep(0.005)
+
+    def sessions(self) -> list[int]:
+        """The processes that serve a client."""
+        return [pid for pid in self.children() if b"127.0.0.1(" in _title(pid)]
+
+    def children(self) -> list[int]:
+        """All processes but the first."""
+        found: list[int] = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                if int(_status(path)[1]) == self.pid:
+                    found.append(int(path.parent.name))
+        return found
+
     def _is_ready(self) -> bool:
         """Whether it takes connections; the file says so before and after recovery."""
         try:
@@ -129,6 +164,25 @@ class PostgresServer:
         )
         if done.returncode:
             raise RuntimeError(f"{program.name} failed: {done.stderr[-2_000:]}")
+
+
+def _status(path: Path) -> list[str]:
+    """The fields of a file `stat` in /proc after the process's name: its state, its parent, and more."""
+    return path.read_text().rpartition(")")[2].split()
+
+
+def _title(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return _status(Path(f"/proc/{pid}/stat"))[0] not in ("Z", "X")
+    except OSError:
+        return False
 
 
 def _free_port() -> int:

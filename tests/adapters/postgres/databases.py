@@ -36,3 +36,46 @@ def check_log(rows: list[tuple[int, str, int, str]]) -> None:
         reached[stream] = version
     commands = [command_id for *_, command_id in rows]
     assert len(commands) == len(set(commands))
+
+
+async def execute(url: str, statements: str) -> None:
+    """Runs statements that have `{schema}` for the quoted name of the schema, as one transaction."""
+    connection = await asyncpg.connect(url.partition("?")[0])
+    try:
+        await connection.execute(statements.replace("{schema}", f'"{schema_of(url)}"'))
+    finally:
+        await connection.close()
+
+
+TABLES = """
+SELECT c.relkind, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, l.collname,
+       pg_get_expr(d.adbin, d.adrelid)
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid LEFT JOIN pg_collation l ON l.oid = a.attcollation
+LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+WHERE c.relnamespace = $1::regnamespace AND c.relkind <> 'i' AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY c.relname, a.attnum
+"""
+CONSTRAINTS = """
+SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE connamespace = $1::regnamespace ORDER BY 1, 2
+"""
+INDEXES = "SELECT indexdef FROM pg_indexes WHERE schemaname = $1 ORDER BY 1"
+ROUTINES = "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = $1::regnamespace ORDER BY 1"
+TRIGGERS = """
+SELECT pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+WHERE c.relnamespace = $1::regnamespace ORDER BY 1
+"""
+
+
+async def described(url: str) -> list[tuple[str, ...]]:
+    """What is in a schema besides rows: columns, constraints, indexes and procedures, without the schema's name."""
+    schema = schema_of(url)
+    connection = await asyncpg.connect(url.partition("?")[0])
+    try:
+        return [
+            tuple([str(value).replace(f'"{schema}"', "SCHEMA").replace(schema, "SCHEMA") for value in row])
+            for query in (TABLES, CONSTRAINTS, INDEXES, ROUTINES, TRIGGERS)
+            for row in await connection.fetch(query, schema)
+        ]
+    finally:
+        await connection.close()

@@ -223,6 +223,22 @@ async def test_too_many_connections_are_told_and_the_store_works_when_there_is_r
         assert await store.head() == 2
 
 
+async def test_an_append_whose_duplicates_cannot_be_looked_up_is_in_doubt_for_the_rest_is_recorded(
+    new_url: NewUrl, sql: Sql, role: str
+) -> None:
+    url = await _opened_for(new_url(), sql, role)
+    await sql(f"ALTER ROLE {role} CONNECTION LIMIT 1")
+    async with PostgresEventStore(url) as store:
+        await store.append([entry("a-1", 0, "c1")], NOON)
+        batch = [entry("a-1", 1, "c1"), entry("a-2", 0, "c2")]
+        # The one that appends is open; there is no other to look up by.
+        with pytest.raises(InDoubt, match="too many connections"):
+            await store.append(batch, NOON)
+        await sql(f"ALTER ROLE {role} CONNECTION LIMIT 10")
+        assert await store.head() == 2
+        assert {type(refusal) for refusal in (await store.append(batch, NOON)).refused.values()} == {AlreadyRecorded}
+
+
 async def test_an_append_over_the_statements_time_limit_is_certainly_not_recorded(
     new_url: NewUrl, sql: Sql, role: str
 ) -> None:
