@@ -275,6 +275,13 @@ class MemoryViewStore(_Opened):
         views.checkpoint = changes.checkpoint
         return True
 
+    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+        self._check_open()
+        return {
+            ViewTable(name, version, views.indexes): views.checkpoint
+            for (name, version), views in sorted(self._tables.items())
+        }
+
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
         self._check_open()
         return Counter([key for _, key in self._views(table).letters])

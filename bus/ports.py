@@ -158,7 +158,48 @@ class ViewReader(Protocol):
         ...
 
 
-class ViewStore(Protocol):
+class ViewDesk(Protocol):
+    """What may be asked of views beside whoever projects them. Used inside `async with`."""
+
+    @property
+    def url(self) -> str:
+        """The store's name for people; no password in it."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+        """All tables that there are, by projection and version, and how far each has come."""
+        ...
+
+    async def parked(self, table: ViewTable) -> Mapping[str, int]:
+        """The keys that have letters, with their numbers."""
+        ...
+
+    async def letters(
+        self, table: ViewTable, key: str | None = None, *, after: tuple[int, str] = (0, ""), limit: int
+    ) -> Sequence[DeadLetter]:
+        """Up to `limit` letters, of one key or of all, that follow a position and key, by position and then key."""
+        ...
+
+    async def ask(self, request: Request) -> None:
+        """Keeps a request for whoever runs the projection; of those that were answered it may forget old ones."""
+        ...
+
+    async def requests(self, *, is_open: bool, limit: int) -> Sequence[Request]:
+        """Up to `limit` requests, oldest first: those that nobody has answered, or else those that somebody has."""
+        ...
+
+    async def asked(self, request_id: str) -> Request | None:
+        """The request as it is now; None where it was never asked, or forgotten."""
+        ...
+
+
+class ViewStore(ViewDesk, Protocol):
     """Where views are kept. Used by one bus at a time, inside `async with`; it may be opened again later.
 
     Where several buses keep their views in one place, each table is written by whoever holds its lease. A lease lapses
@@ -167,20 +208,9 @@ class ViewStore(Protocol):
     """
 
     @property
-    def url(self) -> str:
-        """The store's name for people; no password in it."""
-        ...
-
-    @property
     def shared(self) -> bool:
         """Whether other buses may commit views to the same place; if not, leases never lapse."""
         ...
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None: ...
 
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
         """Makes room for these tables, keeps what they hold, and returns how far each has come."""
@@ -210,28 +240,6 @@ class ViewStore(Protocol):
         `StoreUnavailable` when nothing was written, `ValueError` when that is because a view holds what cannot be
         stored, such as a NUL character in its key; any other exception leaves open what was written.
         """
-        ...
-
-    async def parked(self, table: ViewTable) -> Mapping[str, int]:
-        """The keys that have letters, with their numbers."""
-        ...
-
-    async def letters(
-        self, table: ViewTable, key: str | None = None, *, after: tuple[int, str] = (0, ""), limit: int
-    ) -> Sequence[DeadLetter]:
-        """Up to `limit` letters, of one key or of all, that follow a position and key, by position and then key."""
-        ...
-
-    async def ask(self, request: Request) -> None:
-        """Keeps a request for whoever runs the projection; of those that were answered it may forget old ones."""
-        ...
-
-    async def requests(self, *, is_open: bool, limit: int) -> Sequence[Request]:
-        """Up to `limit` requests, oldest first: those that nobody has answered, or else those that somebody has."""
-        ...
-
-    async def asked(self, request_id: str) -> Request | None:
-        """The request as it is now; None where it was never asked, or forgotten."""
         ...
 
     async def answer(self, request: Request) -> None:

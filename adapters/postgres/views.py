@@ -221,6 +221,13 @@ class PostgresViewStore:
             self._changed()
         return done
 
+    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+        found: dict[ViewTable, Checkpoint] = {}
+        for key, projection, version, indexes, _, *checkpoint in await self._fetch(PROJECTIONS):
+            self._tables.setdefault((projection, version), Table(key, tuple(indexes)))
+            found[ViewTable(projection, version, tuple(indexes))] = Checkpoint(*checkpoint)
+        return dict(sorted(found.items(), key=lambda one: (one[0].projection, one[0].version)))
+
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
         return dict([tuple(row) for row in await self._fetch(PARKED_KEYS, self._table(table).key)])
 

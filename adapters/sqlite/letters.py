@@ -1,14 +1,15 @@
 """Dead letters and requests: their rows, and the statements on them."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
+from adapters.sqlite.transaction import transaction
 from bus.core.letters import DeadLetter, Request
-from bus.core.stored import ViewChanges, ViewTable, text_fault
+from bus.core.stored import Checkpoint, ViewChanges, ViewTable, text_fault
 
 _COLUMNS = "position, key, stream, stream_version, name, error, attempts, first_at, last_at, trace_id"
 _PUT = f"INSERT OR REPLACE INTO letters(projection_key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -33,6 +34,14 @@ _ANSWER = "UPDATE requests SET is_open = 0, request = ? WHERE id = ?"
 _REQUESTS = "SELECT request FROM requests WHERE is_open = ? ORDER BY request_key LIMIT ?"
 _ASKED = "SELECT request FROM requests WHERE id = ?"
 
+_TABLES = """
+SELECT projection, version, indexes, position, store_id, stream, stream_version FROM projections
+ORDER BY projection, version
+"""
+_KEY = "SELECT projection_key FROM projections WHERE projection = ? AND version = ?"
+
+T = TypeVar("T")
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -47,6 +56,26 @@ def change_letters(connection: sqlite3.Connection, projection_key: int, changes:
         if connection.execute(_REMOVE, (projection_key, position, key)).rowcount != 1:
             raise LetterGone
     connection.executemany(_PUT, [(projection_key, *_row(letter)) for letter in changes.parked])
+
+
+def find_tables(connection: sqlite3.Connection) -> dict[ViewTable, Checkpoint]:
+    """All there are, with their checkpoints."""
+    return {
+        ViewTable(projection, version, tuple(msgspec.json.decode(indexes, type=list[str]))): Checkpoint(*checkpoint)
+        for projection, version, indexes, *checkpoint in connection.execute(_TABLES).fetchall()
+    }
+
+
+def key_of(connection: sqlite3.Connection, table: ViewTable) -> int | None:
+    """The key of a table, None where there is none of that name and version."""
+    row = connection.execute(_KEY, (table.projection, table.version)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def in_transaction(connection: sqlite3.Connection, url: str, work: Callable[..., T], *arguments: object) -> T:
+    """What `work` returns, in a transaction of its own."""
+    with transaction(connection, url):
+        return work(connection, *arguments)
 
 
 def parked_keys(connection: sqlite3.Connection, projection_key: int) -> dict[str, int]:

@@ -21,6 +21,8 @@ from adapters.sqlite.letters import (
     find_letters,
     find_request,
     find_requests,
+    find_tables,
+    in_transaction,
     keep_request,
     letters_of,
     parked_keys,
@@ -157,9 +159,11 @@ class SqliteViewStore:
     async def answer(self, request: Request) -> None:
         await self._run(answer_request, request)
 
+    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+        return await self._run(find_tables)
+
     async def _run(self, work: Callable[..., T], *arguments: object) -> T:
-        """Does it in a transaction of its own."""
-        return await self._opened().run(partial(_in_transaction, self._connection, self._url, work, *arguments))
+        return await self._opened().run(partial(in_transaction, self._connection, self._url, work, *arguments))
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator["SqliteViewReader"]:
@@ -268,11 +272,6 @@ def _commit(connection: sqlite3.Connection, log: Log, url: str, table: Table, ch
         raise ValueError(f"{url} cannot hold a view: {error}") from error
     log.check()
     return True
-
-
-def _in_transaction(connection: sqlite3.Connection, url: str, work: Callable[..., T], *arguments: object) -> T:
-    with transaction(connection, url):
-        return work(connection, *arguments)
 
 
 def _padded(keys: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -89,6 +89,7 @@ class ReadSide:
             limits=self._limits,
         )
         await self._leases.look()
+        self._has_letters = any([await self._view_store.parked(table_of(one)) for one in projections])
         self.desk = Desk(self._view_store, self.projectors.values(), new_reply=self._new_reply, limits=self._limits)
         self.progress = {name: projector.progress for name, projector in self.projectors.items()}
         self.queries = Queries(
@@ -107,7 +108,7 @@ class ReadSide:
             # Without a projector too: other processes' projectors hear of this one's events by it. What this process
             # has appended itself is known already, and wakes nobody again.
             start("following events", Following(self._event_store, self._feed.learn, limits).run)
-        if any(one.projection.on_poison is PARK for one in self.projectors.values()):
+        if self._has_letters or any(one.projection.on_poison is PARK for one in self.projectors.values()):
             start("desk", self.desk.run)
         if self._view_store.shared:
             start("leases", self._leases.run)

@@ -92,6 +92,10 @@ class ToldViewStore:
         self._check_up()
         return await self.kept.load(table, keys)
 
+    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+        self._check_up()
+        return await self.kept.tables()
+
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
         self._check_up()
         return await self.kept.parked(table)

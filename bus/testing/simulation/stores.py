@@ -182,6 +182,10 @@ class SimulatedViewStore(Disk):
         await self.read(self._world.faults.view_read_fails)
         return await self._world.views.load(table, keys)
 
+    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+        await self.read(self._world.faults.view_read_fails)
+        return await self._world.views.tables()
+
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
         found = await self._world.views.parked(table)
         if found:
