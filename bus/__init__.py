@@ -9,7 +9,8 @@ The journey of a command, step by file:
 5. commit     `bus/write/commit.py`      all that a turn decided, as one transaction of the event store
 6. ack        `bus/write/settling.py`    receipts, or another decision where the store refused
 7. publish    `bus/runtime/feed.py`      committed events in position order
-8. project    `bus/read/projector.py`    from `read/subscription.py` through `read/folding.py` into the view store
+8. project    `bus/read/projector.py`    from `read/subscription.py` through `read/folding.py` into the view store,
+              where `read/leases.py` lets it; what fails is put aside by `read/parking.py` and `read/replaying.py`
 9. query      `bus/read/queries.py`      handlers read one snapshot; `read/watching.py` asks again after changes
 
 `bus/core` is what users write with, `bus/ports.py` what stores implement, `bus/memory.py` the shortest such stores,
@@ -53,6 +54,7 @@ from bus.core.errors import (
     ViewNotIndexed,
     ViewsMismatch,
 )
+from bus.core.letters import DeadLetter, Request
 from bus.core.limits import Limits
 from bus.core.messages import (
     REMOVED,
@@ -87,6 +89,7 @@ __all__ = [
     "CommandFailed",
     "CommandIdReused",
     "ConflictExhausted",
+    "DeadLetter",
     "DeadlineExceeded",
     "Decider",
     "DefinitionError",
@@ -114,6 +117,7 @@ __all__ = [
     "Recorded",
     "Rejected",
     "Removed",
+    "Request",
     "ShutdownReport",
     "Snapshots",
     "Split",

@@ -1,6 +1,5 @@
 """Bus: what an application opens; it puts the two sides together and takes them apart in order."""
 
-import math
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
@@ -11,9 +10,11 @@ from typing import Any, NoReturn, Self, TypeVar
 
 import anyio
 
+from bus.arguments import POSITION_MAX, after_of, check_store, seconds_of
 from bus.core.application import Application
 from bus.core.decider import Decider
 from bus.core.errors import BusClosed, BusError, DefinitionError, NotSettled, Overloaded
+from bus.core.letters import DeadLetter, Request, letter_place
 from bus.core.limits import Limits
 from bus.core.messages import Answer, Command, Event, Loaded, Query, Receipt, Recorded, State
 from bus.core.names import id_fault, stream_of
@@ -22,7 +23,6 @@ from bus.core.statistics import ShutdownReport, Statistics
 from bus.memory import MemoryEventStore, MemoryViewStore
 from bus.opened import OpenBus
 from bus.ports import Clock, EventStore, Ids, Telemetry, ViewStore
-from bus.read.progress import wait_for_all
 from bus.runtime.clock import LoopClock
 from bus.runtime.ids import Uuid7Ids
 from bus.runtime.log import log
@@ -58,8 +58,8 @@ class Bus:
             raise DefinitionError(f"a bus takes an Application, not {application!r}")
         if limits is not None and not isinstance(limits, Limits):
             raise DefinitionError(f"limits must be an instance of Limits, not {limits!r}")
-        _check_store("event_store", event_store, "append")
-        _check_store("view_store", view_store, "commit")
+        check_store("event_store", event_store, "append")
+        check_store("view_store", view_store, "commit")
         self.application = application
         self.limits = limits or Limits()
         self.report: ShutdownReport | None = None
@@ -240,7 +240,7 @@ class Bus:
         Raises a subclass of `QueryError`, or of `NotProjected` where `after` is out of reach, or `StoreUnavailable`.
         """
         opened = self._opened_here()
-        return await opened.read.queries.ask(query, _position(after), _seconds(timeout, self.limits.query_timeout_s))
+        return await opened.read.queries.ask(query, after_of(after), seconds_of(timeout, self.limits.query_timeout_s))
 
     def watch(self, query: Query[R]) -> AsyncGenerator[Answer[R]]:
         """The answer now, and again each time that a change of the views it was read from changed it.
@@ -261,12 +261,9 @@ class Bus:
         Raises `ProjectionTimeout` or `ProjectionStopped`; the command is recorded all the same.
         """
         opened = self._opened_here()
-        names = [one.name if isinstance(one, Projection) else one for one in projections] or list(opened.read.progress)
-        unknown = [str(name) for name in names if name not in opened.read.progress]
-        if unknown:
-            raise DefinitionError(f"the application has no projection {', '.join(unknown)}")
-        deadline = opened.clock.monotonic() + _seconds(timeout, self.limits.wait_timeout_s)
-        await wait_for_all([opened.read.progress[name] for name in names], _position(receipt), deadline)
+        names = opened.read.named(projections) or list(opened.read.progress)
+        deadline = opened.clock.monotonic() + seconds_of(timeout, self.limits.wait_timeout_s)
+        await opened.read.wait(names, after_of(receipt), deadline)
 
     async def wait_settled(
         self,
@@ -277,7 +274,7 @@ class Bus:
         For tests without sleeps. Raises `NotSettled`, which names who is busy, or `ProjectionStopped`.
         """
         opened = self._opened_here()
-        with anyio.CancelScope(deadline=opened.clock.monotonic() + _seconds(timeout, self.limits.wait_timeout_s)):
+        with anyio.CancelScope(deadline=opened.clock.monotonic() + seconds_of(timeout, self.limits.wait_timeout_s)):
             await opened.settle()
             return
         busy = opened.busy()
@@ -311,7 +308,7 @@ class Bus:
         opened = self._opened_here()
         if not isinstance(after, int):
             raise TypeError(f"after must be a position or a version, not {after!r}")
-        if not 0 <= after <= _POSITION_MAX:
+        if not 0 <= after <= POSITION_MAX:
             raise ValueError(f"after must not be negative, nor have more than 64 bits, but is {after}")
         if stream is not None and not isinstance(stream, str):
             raise TypeError(f"a stream has a text for a name, not {stream!r}")
@@ -328,6 +325,43 @@ class Bus:
                 return
             if self._open is not opened:
                 raise BusClosed(f"the bus was closed while its events were read; they go on after {after}")
+
+    async def dead_letters(
+        self, projection: Projection[Any, Any] | str | None = None, *, key: str | None = None
+    ) -> AsyncGenerator[DeadLetter]:
+        """The events that projections with `on_poison=PARK` have given up, by projection, position and key."""
+        opened = self._opened_here()
+        names = list(opened.read.progress) if projection is None else opened.read.named([projection])
+        for name in names:
+            async for letter in opened.read.letters(name, key):
+                yield letter
+
+    async def retry_dead_letters(
+        self, projection: Projection[Any, Any] | str, *, key: str | None = None, timeout: float | None = None
+    ) -> Request:
+        """Lets whoever runs the projection bring the letters of a key, or of all, into its views, in order.
+
+        Returns the request with its `answer`; `is_done` is false where a letter failed again, which leaves it and the
+        later ones of its key parked. Where nobody has carried it out in time (`limits.wait_timeout_s`) it has no
+        `answered_at`, and is carried out by whoever runs the projection next.
+        """
+        opened = self._opened_here()
+        (name,) = opened.read.named([projection])
+        return await opened.read.request(name, "retry", key=key, timeout=self._wait_s(timeout))
+
+    async def discard_dead_letter(self, letter_id: str, *, reason: str, timeout: float | None = None) -> Request:
+        """Gives one event up for good, which its view then never sees; the later ones of its key stay parked.
+
+        Returns as `retry_dead_letters` does. Raises `ValueError` for what is no id of a letter.
+        """
+        opened = self._opened_here()
+        projection, version, position, key = letter_place(letter_id)
+        (name,) = opened.read.named([projection], version)
+        timeout = self._wait_s(timeout)
+        return await opened.read.request(name, "discard", key=key, position=position, reason=reason, timeout=timeout)
+
+    def _wait_s(self, timeout: float | None) -> float:
+        return seconds_of(timeout, self.limits.wait_timeout_s)
 
     def statistics(self) -> Statistics:
         """The bus at this moment."""
@@ -347,27 +381,3 @@ def _refuse_elsewhere() -> NoReturn:
 
 def _no_loop() -> None:
     return None
-
-
-def _check_store(name: str, store: object, method: str) -> None:
-    if store is not None and not hasattr(store, method):
-        raise DefinitionError(f"{name} must be a store such as SqliteEventStore or SqliteViewStore, not {store!r}")
-
-
-_POSITION_MAX = 2**63 - 1
-
-
-def _position(after: Receipt | int | None) -> int:
-    if isinstance(after, Receipt):
-        return after.position
-    if after is not None and not isinstance(after, int):
-        raise TypeError(f"what is waited for must be a receipt or a position, not {after!r}")
-    return after or 0
-
-
-def _seconds(timeout: float | None, default: float) -> float:
-    if timeout is None:
-        return default
-    if not isinstance(timeout, int | float) or math.isnan(timeout):
-        raise TypeError(f"timeout must be a number of seconds, not {timeout!r}")
-    return timeout

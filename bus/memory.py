@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from uuid import uuid4
 import anyio
 
 from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
+from bus.core.letters import DeadLetter, Request
 from bus.core.names import category_of
 from bus.core.projection import IndexValue
 from bus.core.stored import (
@@ -194,6 +196,8 @@ class _Views:
     indexes: tuple[str, ...]
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     rows: dict[str, StoredView] = field(default_factory=dict[str, StoredView])
+    letters: dict[tuple[int, str], DeadLetter] = field(default_factory=dict[tuple[int, str], DeadLetter])
+    """By position and key."""
     owner: str = ""
     epoch: int = 0
     lapses_at: float = -math.inf
@@ -207,6 +211,7 @@ class MemoryViewStore(_Opened):
         super().__init__()
         self.shared = shared
         self._tables: dict[tuple[str, int], _Views] = {}
+        self._requests: dict[str, Request] = {}
 
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
         self._check_open()
@@ -254,15 +259,55 @@ class MemoryViewStore(_Opened):
         views = self._views(table)
         if views.checkpoint != changes.expected or (self.shared and views.epoch != changes.epoch):
             return False
+        if any((position, key) not in views.letters for key, position in changes.unparked):
+            return False
         if views.readers:
-            views = replace(views, rows=dict(views.rows), readers=0)
+            views = replace(views, rows=dict(views.rows), letters=dict(views.letters), readers=0)
             self._tables[table.projection, table.version] = views
         for key in changes.removed:
             views.rows.pop(key, None)
         for view in changes.put:
             views.rows[view.key] = view
+        for key, position in changes.unparked:
+            del views.letters[position, key]
+        for letter in changes.parked:
+            views.letters[letter.position, letter.key] = letter
         views.checkpoint = changes.checkpoint
         return True
+
+    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+        self._check_open()
+        return {
+            ViewTable(name, version, views.indexes): views.checkpoint
+            for (name, version), views in sorted(self._tables.items())
+        }
+
+    async def parked(self, table: ViewTable) -> Mapping[str, int]:
+        self._check_open()
+        return Counter([key for _, key in self._views(table).letters])
+
+    async def letters(
+        self, table: ViewTable, key: str | None = None, *, after: tuple[int, str] = (0, ""), limit: int
+    ) -> Sequence[DeadLetter]:
+        self._check_open()
+        places = sorted([place for place in self._views(table).letters if place > after and key in (None, place[1])])
+        return [self._views(table).letters[place] for place in places[:limit]]
+
+    async def ask(self, request: Request) -> None:
+        self._check_open()
+        self._requests[request.id] = request
+
+    async def requests(self, *, is_open: bool, limit: int) -> Sequence[Request]:
+        self._check_open()
+        return [one for one in self._requests.values() if (one.answered_at is None) == is_open][:limit]
+
+    async def asked(self, request_id: str) -> Request | None:
+        self._check_open()
+        return self._requests.get(request_id)
+
+    async def answer(self, request: Request) -> None:
+        self._check_open()
+        self._requests[request.id] = request
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator["MemoryViewReader"]:
@@ -293,6 +338,10 @@ class MemoryViewReader:
         view = self._tables[table.projection, table.version].rows.get(key)
         return None if view is None else view.payload
 
+    async def letters(self, table: ViewTable, first: int, last: int) -> Sequence[DeadLetter]:
+        letters = self._tables[table.projection, table.version].letters
+        return [letters[place] for place in sorted(letters) if first <= place[0] <= last][:_LETTERS_MAX]
+
     async def find(
         self, table: ViewTable, where: Mapping[str, IndexValue], order_by: str | None, descending: bool, limit: int
     ) -> Sequence[bytes]:
@@ -305,6 +354,9 @@ class MemoryViewReader:
             # The sort is stable, in reverse too: ties stay ascending by key.
             found.sort(key=lambda row: _rank(row.index_values[place]), reverse=descending)
         return [row.payload for row in found[:limit]]
+
+
+_LETTERS_MAX = 1_000
 
 
 def _rank(value: IndexValue) -> tuple[int, str | int | float]:

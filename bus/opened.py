@@ -156,6 +156,7 @@ class OpenBus:
     def statistics(self) -> Statistics:
         """The bus at this moment."""
         write = self.write
+        projections = tuple([self._statistics_of(projector) for projector in self.read.projectors.values()])
         return Statistics(
             commands_in_flight=write.busy,
             mailboxes=write.mailboxes,
@@ -173,7 +174,8 @@ class OpenBus:
             snapshots_ignored=write.recovery.snapshots_ignored,
             snapshot_error=write.snapshots.last_error or write.recovery.snapshot_error,
             position=self.feed.head,
-            projections=tuple([self._statistics_of(projector) for projector in self.read.projectors.values()]),
+            projections=projections,
+            dead_letters=sum([one.dead_letters for one in projections]),
         )
 
     def _statistics_of(self, projector: Projector) -> ProjectionStatistics:
@@ -190,6 +192,8 @@ class OpenBus:
             attempts=projector.attempts,
             last_error=projector.last_error,
             stopped=progress.stopped,
+            parked_keys=len(projector.parking.letters),
+            dead_letters=sum(projector.parking.letters.values()),
         )
 
     def _behind(self, projector: Projector) -> int:

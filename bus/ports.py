@@ -6,6 +6,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
+from bus.core.letters import DeadLetter, Request
 from bus.core.projection import IndexValue
 from bus.core.stored import (
     AlreadyRecorded,
@@ -152,8 +153,53 @@ class ViewReader(Protocol):
         """
         ...
 
+    async def letters(self, table: ViewTable, first: int, last: int) -> Sequence[DeadLetter]:
+        """The letters of events at the positions from `first` to `last`, by position and key; up to 1,000 of them."""
+        ...
 
-class ViewStore(Protocol):
+
+class ViewDesk(Protocol):
+    """What may be asked of views beside whoever projects them. Used inside `async with`."""
+
+    @property
+    def url(self) -> str:
+        """The store's name for people; no password in it."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+        """All tables that there are, by projection and version, and how far each has come."""
+        ...
+
+    async def parked(self, table: ViewTable) -> Mapping[str, int]:
+        """The keys that have letters, with their numbers."""
+        ...
+
+    async def letters(
+        self, table: ViewTable, key: str | None = None, *, after: tuple[int, str] = (0, ""), limit: int
+    ) -> Sequence[DeadLetter]:
+        """Up to `limit` letters, of one key or of all, that follow a position and key, by position and then key."""
+        ...
+
+    async def ask(self, request: Request) -> None:
+        """Keeps a request for whoever runs the projection; of those that were answered it may forget old ones."""
+        ...
+
+    async def requests(self, *, is_open: bool, limit: int) -> Sequence[Request]:
+        """Up to `limit` requests, oldest first: those that nobody has answered, or else those that somebody has."""
+        ...
+
+    async def asked(self, request_id: str) -> Request | None:
+        """The request as it is now; None where it was never asked, or forgotten."""
+        ...
+
+
+class ViewStore(ViewDesk, Protocol):
     """Where views are kept. Used by one bus at a time, inside `async with`; it may be opened again later.
 
     Where several buses keep their views in one place, each table is written by whoever holds its lease. A lease lapses
@@ -162,20 +208,9 @@ class ViewStore(Protocol):
     """
 
     @property
-    def url(self) -> str:
-        """The store's name for people; no password in it."""
-        ...
-
-    @property
     def shared(self) -> bool:
         """Whether other buses may commit views to the same place; if not, leases never lapse."""
         ...
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
-    ) -> None: ...
 
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
         """Makes room for these tables, keeps what they hold, and returns how far each has come."""
@@ -200,11 +235,15 @@ class ViewStore(Protocol):
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
         """Writes rows and checkpoint in one transaction.
 
-        Returns False and writes nothing if the stored checkpoint is not `changes.expected` or, in a shared store, the
-        epoch is not `changes.epoch`. Raises `StoreUnavailable`
-        when nothing was written, `ValueError` when that is because a view holds what cannot be stored, such as a NUL
-        character in its key; any other exception leaves open what was written.
+        Returns False and writes nothing if the stored checkpoint is not `changes.expected`, a letter of
+        `changes.unparked` is not there or, in a shared store, the epoch is not `changes.epoch`. Raises
+        `StoreUnavailable` when nothing was written, `ValueError` when that is because a view holds what cannot be
+        stored, such as a NUL character in its key; any other exception leaves open what was written.
         """
+        ...
+
+    async def answer(self, request: Request) -> None:
+        """Keeps a request as it is now: answered."""
         ...
 
     def snapshot(self) -> AbstractAsyncContextManager[ViewReader]:

@@ -32,6 +32,10 @@ COMMANDS: Final = {
         "adapters.cli.simulate:simulate",
         "Run an application through seeded histories in which everything goes wrong, and check every promise.",
     ),
+    "dead-letters": (
+        "adapters.cli.dead_letters:app",
+        "Look at the events that projections have given up, and retry or discard them.",
+    ),
     "export": ("adapters.cli.export:export", "Write recorded events as NDJSON to standard output."),
 }
 """Where each command is, and what it does; nothing is imported for `--help`."""

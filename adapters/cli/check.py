@@ -64,7 +64,10 @@ def _loaded(app: str) -> tuple[Application | None, list[Finding]]:
         rule, message = "definition", str(error)
         if not isinstance(error, DefinitionError) and "on_poison" in message:
             rule = "projection-without-poison-policy"
-            message = "a projection does not say what becomes of it at an event it cannot process: write on_poison=STOP"
+            message = (
+                "a projection does not say what becomes of it at an event it cannot process: "
+                "write on_poison=STOP or on_poison=PARK"
+            )
         return None, [Finding(rule, app, message, raised_at(error))]
 
 

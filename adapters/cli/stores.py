@@ -8,9 +8,10 @@ from bus import MemoryEventStore, MemoryViewStore
 
 if TYPE_CHECKING:
     from adapters.postgres import PostgresEventStore, PostgresViewStore
-    from adapters.sqlite import SqliteEventStore, SqliteViewStore
+    from adapters.sqlite import SqliteEventStore, SqliteViewDesk, SqliteViewStore
 
     EventStore: TypeAlias = SqliteEventStore | PostgresEventStore | MemoryEventStore
+    ViewDesk: TypeAlias = SqliteViewDesk | PostgresViewStore
     ViewStore: TypeAlias = SqliteViewStore | PostgresViewStore | MemoryViewStore
 
 _SQLITE = "sqlite:///"
@@ -32,6 +33,12 @@ def view_store(url: str) -> "ViewStore":
     if url == "memory:":
         return MemoryViewStore()
     made: ViewStore = _made(url, "ViewStore", {})
+    return made
+
+
+def view_desk(url: str) -> "ViewDesk":
+    """What looks at views beside the bus that projects them; raises `Refused` for a URL that is none."""
+    made: ViewDesk = _made(url, "ViewStore" if url.startswith(_POSTGRES) else "ViewDesk", {})
     return made
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from adapters.postgres.letters import texts_of
 from bus.core.stored import Checkpoint, ViewChanges
 
-COMMIT_FORM = 2
-"""Of the procedures that this release calls; older ones know no epoch."""
+COMMIT_FORM = 3
+"""Of the procedures that this release calls: 1 knows no epoch, and 2 no letters."""
 
 PROJECTIONS = """
 SELECT projection_key, projection, version, indexes, commit_form, position, store_id, stream, stream_version
@@ -34,6 +35,7 @@ CREATE PROCEDURE {schema}.commit_views_{key}(
     lease_epoch bigint,
     old_position bigint, old_store_id text, old_stream text, old_stream_version bigint,
     new_position bigint, new_store_id text, new_stream text, new_stream_version bigint,
+    letters_gone text, letters_kept text, -- JSON arrays, NULL for none
     removed text[], keys text[], payloads bytea[]{parameters}, INOUT is_done boolean
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -49,6 +51,13 @@ BEGIN
     WHERE p.projection_key = {key} AND p.epoch = lease_epoch AND p.position = old_position AND p.store_id = old_store_id
       AND p.stream = old_stream AND p.stream_version = old_stream_version;
     is_done := FOUND;
+    IF is_done AND letters_gone IS NOT NULL THEN
+        is_done := {schema}.change_letters({key}, letters_gone, letters_kept);
+        IF NOT is_done THEN
+            ROLLBACK;
+            RETURN;
+        END IF;
+    END IF;
     IF is_done THEN
         -- One by one, since for all together the planner might read the table from end to end.
         FOREACH gone IN ARRAY removed LOOP
@@ -107,7 +116,7 @@ class Table:
         return f"SELECT payload FROM {{schema}}.views_{self.key} WHERE key = $1"
 
     def commit(self) -> str:
-        places = ", ".join(f"${number}" for number in range(1, 13 + len(self.indexes)))
+        places = ", ".join(f"${number}" for number in range(1, 15 + len(self.indexes)))
         return f"CALL {{schema}}.commit_views_{self.key}({places}, NULL)"
 
     def find(self, where: Collection[str], order_by: str | None, *, descending: bool) -> str:
@@ -124,8 +133,11 @@ class Table:
 
 
 def conditions_of(changes: ViewChanges) -> tuple[object, ...]:
-    """As `commit` takes them: the epoch, the old checkpoint, then the new one."""
-    return (changes.epoch, *_columns(changes.expected), *_columns(changes.checkpoint))
+    """As `commit` takes them: epoch, old checkpoint, new one, letters that go and letters that come."""
+    places = (changes.epoch, *_columns(changes.expected), *_columns(changes.checkpoint))
+    if not changes.parked and not changes.unparked:
+        return (*places, None, None)
+    return (*places, *texts_of(changes))
 
 
 def _columns(checkpoint: Checkpoint) -> tuple[object, ...]:

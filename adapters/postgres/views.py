@@ -10,6 +10,20 @@ from typing import Any, Final, Self
 from adapters.postgres.connections import Connection, Connections
 from adapters.postgres.errors import DRIVER_ERRORS, InDoubt, is_certain, is_data_error, told, unavailable
 from adapters.postgres.index_values import sortable
+from adapters.postgres.letters import (
+    ANSWER,
+    ASK,
+    ASKED,
+    FORGET,
+    LETTERS,
+    LETTERS_BETWEEN,
+    LETTERS_OF_KEY,
+    PARKED_KEYS,
+    REQUESTS,
+    letters_of,
+    requests_of,
+    text_of,
+)
 from adapters.postgres.news import News
 from adapters.postgres.schema import MIGRATION_LOCK, Layout, open_schema
 from adapters.postgres.urls import Target, target_of
@@ -25,6 +39,7 @@ from adapters.postgres.view_tables import (
     conditions_of,
 )
 from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
+from bus.core.letters import DeadLetter, Request
 from bus.core.projection import IndexValue
 from bus.core.stored import Checkpoint, Claim, ViewChanges, ViewTable, text_fault, view_fault
 
@@ -152,25 +167,15 @@ class PostgresViewStore:
                     await connection.execute(self._sql(CREATE_PROJECTION), *row)
 
     async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
-        writers = self._opened()
+        self._opened()
         by_key = {self._table(table).key: table for table in tables}
-        async with writers.lease() as connection:
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    await connection.execute(self._sql(CLAIM), list(by_key), owner, lease_s)
-                    rows = await connection.fetch(self._sql(CLAIMS), list(by_key))
-            except DRIVER_ERRORS as error:
-                raise unavailable(error, self.url) from error
+        await self._fetch(CLAIM, list(by_key), owner, lease_s)
+        rows = await self._fetch(CLAIMS, list(by_key))
         return {by_key[row[0]]: Claim(row[1], row[2], Checkpoint(*row[3:])) for row in rows}
 
     async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
-        async with self._opened().lease() as connection:
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    keys = [self._table(table).key for table in tables]
-                    await connection.execute(self._sql(RELEASE), keys, owner)
-            except DRIVER_ERRORS as error:
-                raise unavailable(error, self.url) from error
+        self._opened()
+        await self._fetch(RELEASE, [self._table(table).key for table in tables], owner)
         self._changed()
 
     async def follow(self, heard: Callable[[int], None]) -> None:
@@ -216,6 +221,49 @@ class PostgresViewStore:
             self._changed()
         return done
 
+    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+        found: dict[ViewTable, Checkpoint] = {}
+        for key, projection, version, indexes, _, *checkpoint in await self._fetch(PROJECTIONS):
+            self._tables.setdefault((projection, version), Table(key, tuple(indexes)))
+            found[ViewTable(projection, version, tuple(indexes))] = Checkpoint(*checkpoint)
+        return dict(sorted(found.items(), key=lambda one: (one[0].projection, one[0].version)))
+
+    async def parked(self, table: ViewTable) -> Mapping[str, int]:
+        return dict([tuple(row) for row in await self._fetch(PARKED_KEYS, self._table(table).key)])
+
+    async def letters(
+        self, table: ViewTable, key: str | None = None, *, after: tuple[int, str] = (0, ""), limit: int
+    ) -> Sequence[DeadLetter]:
+        if key is None:
+            return letters_of(table, await self._fetch(LETTERS, self._table(table).key, *after, limit))
+        if text_fault(key) is not None:
+            return []
+        return letters_of(table, await self._fetch(LETTERS_OF_KEY, self._table(table).key, *after, limit, key))
+
+    async def ask(self, request: Request) -> None:
+        await self._fetch(ASK, request.id, text_of(request))
+        await self._fetch(FORGET)
+        self._changed()
+
+    async def requests(self, *, is_open: bool, limit: int) -> Sequence[Request]:
+        return requests_of(await self._fetch(REQUESTS, is_open, limit))
+
+    async def asked(self, request_id: str) -> Request | None:
+        found = requests_of(await self._fetch(ASKED, request_id))
+        return found[0] if found else None
+
+    async def answer(self, request: Request) -> None:
+        await self._fetch(ANSWER, request.id, text_of(request))
+
+    async def _fetch(self, query: str, *parameters: object) -> list[Any]:
+        """One statement, a transaction of its own."""
+        async with self._opened().lease() as connection:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    return await connection.fetch(self._sql(query), *parameters)
+            except DRIVER_ERRORS as error:
+                raise unavailable(error, self.url) from error
+
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator["PostgresViewReader"]:
         self._opened()
@@ -259,6 +307,9 @@ class PostgresViewReader:
 
     async def checkpoint(self, table: ViewTable) -> Checkpoint:
         return Checkpoint(*(await self._fetch(CHECKPOINT, self._table(table).key))[0])
+
+    async def letters(self, table: ViewTable, first: int, last: int) -> Sequence[DeadLetter]:
+        return letters_of(table, await self._fetch(LETTERS_BETWEEN, self._table(table).key, first, last))
 
     async def get(self, table: ViewTable, key: str) -> bytes | None:
         if text_fault(key) is not None:

@@ -89,6 +89,34 @@ def open_for_reading(path: Path, layout: Layout, url: str) -> Database:
         raise
 
 
+def open_beside(path: Path, layout: Layout, url: str, busy_timeout_s: float) -> Database:
+    """Opens a file for small changes beside its writer, who may be at work; raises a subclass of `Unusable`.
+
+    Neither creates it nor brings it up to date, which its writer does.
+    """
+    header = recognise(path, layout, url)
+    if header is None:
+        raise StoreNotReadable(f"{url} does not exist or is empty", store=url)
+    try:
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=busy_timeout_s)
+    except DRIVER_ERRORS as error:
+        raise _unopenable(error, url) from error
+    try:
+        version = _check(connection, path, layout, url, header)
+        if version < len(layout.migrations):
+            raise StoreNotReadable(
+                f"{url} has schema version {version}, older than this release's {len(layout.migrations)}: let a bus of "
+                "this release open it first",
+                store=url,
+            )
+        return Database(path, connection, _meta(connection, "identity", url), version, None)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, DRIVER_ERRORS):
+            raise _unopenable(error, url) from error
+        raise
+
+
 def check_level(synchronous: Synchronous) -> Synchronous:
     """The level; raises `ValueError` for another word, which SQLite would take for a lower one without a sound."""
     if synchronous not in LEVELS:

@@ -26,6 +26,31 @@ CREATE TABLE projections(
     UNIQUE (projection, version)
 ) STRICT;
 """,
+        """
+CREATE TABLE letters(
+    projection_key INTEGER NOT NULL,
+    position INTEGER NOT NULL,       -- of an event that this key of the projection has not seen
+    key TEXT NOT NULL,
+    stream TEXT NOT NULL,
+    stream_version INTEGER NOT NULL,
+    name TEXT NOT NULL,              -- the event's stored name
+    error TEXT,                      -- why it failed; NULL where it waits behind another one of its key
+    attempts INTEGER NOT NULL,
+    first_at INTEGER NOT NULL,       -- microseconds since 1970 in UTC, like the next
+    last_at INTEGER NOT NULL,
+    trace_id TEXT,
+    PRIMARY KEY (projection_key, position, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX letters_by_key ON letters(projection_key, key, position);
+
+CREATE TABLE requests(
+    request_key INTEGER PRIMARY KEY, -- in the order asked
+    id TEXT NOT NULL UNIQUE,
+    is_open INTEGER NOT NULL,        -- 1 until somebody has answered it
+    request TEXT NOT NULL            -- all of it, as JSON
+) STRICT;
+CREATE INDEX requests_that_are_open ON requests(request_key) WHERE is_open = 1;
+""",
     ),
 )
 

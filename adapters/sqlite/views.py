@@ -2,17 +2,31 @@
 
 import os
 import sqlite3
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiosqlite
 import msgspec
 
 from adapters.sqlite.database import Database, Synchronous, check_level, open_for_writing, reading_uri
 from adapters.sqlite.errors import DATA_ERRORS, DRIVER_ERRORS, unavailable
+from adapters.sqlite.letters import (
+    LETTERS_BETWEEN,
+    LetterGone,
+    answer_request,
+    change_letters,
+    find_letters,
+    find_request,
+    find_requests,
+    find_tables,
+    in_transaction,
+    keep_request,
+    letters_of,
+    parked_keys,
+)
 from adapters.sqlite.log import Log
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers, rows
@@ -30,8 +44,11 @@ from adapters.sqlite.view_schema import (
     table_of,
 )
 from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
+from bus.core.letters import DeadLetter, Request
 from bus.core.projection import IndexValue
 from bus.core.stored import Checkpoint, Claim, ViewChanges, ViewTable, text_fault, view_fault
+
+T = TypeVar("T")
 
 _KEYS_MAX = 4_096
 """Keys in one statement; SQLite allows 32,766."""
@@ -122,6 +139,32 @@ class SqliteViewStore:
         job = partial(_commit, self._connection, self._log, self._url, self._table(table), changes)
         return await self._opened().run(job)
 
+    async def parked(self, table: ViewTable) -> Mapping[str, int]:
+        return await self._run(parked_keys, self._table(table).key)
+
+    async def letters(
+        self, table: ViewTable, key: str | None = None, *, after: tuple[int, str] = (0, ""), limit: int
+    ) -> Sequence[DeadLetter]:
+        return await self._run(find_letters, self._table(table).key, table, key, (*after, limit))
+
+    async def ask(self, request: Request) -> None:
+        await self._run(keep_request, request)
+
+    async def requests(self, *, is_open: bool, limit: int) -> Sequence[Request]:
+        return await self._run(find_requests, is_open, limit)
+
+    async def asked(self, request_id: str) -> Request | None:
+        return await self._run(find_request, request_id)
+
+    async def answer(self, request: Request) -> None:
+        await self._run(answer_request, request)
+
+    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+        return await self._run(find_tables)
+
+    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
+        return await self._opened().run(partial(in_transaction, self._connection, self._url, work, *arguments))
+
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator["SqliteViewReader"]:
         self._opened()
@@ -149,6 +192,9 @@ class SqliteViewReader:
     async def checkpoint(self, table: ViewTable) -> Checkpoint:
         found = await rows(self._connection, CHECKPOINT, (self._table(table).key,))
         return Checkpoint(*found[0])
+
+    async def letters(self, table: ViewTable, first: int, last: int) -> Sequence[DeadLetter]:
+        return letters_of(table, await rows(self._connection, LETTERS_BETWEEN, (self._table(table).key, first, last)))
 
     async def get(self, table: ViewTable, key: str) -> bytes | None:
         if text_fault(key) is not None:
@@ -212,12 +258,16 @@ def _commit(connection: sqlite3.Connection, log: Log, url: str, table: Table, ch
             before, after = checkpoint_columns(changes.expected), checkpoint_columns(changes.checkpoint)
             if connection.execute(MOVE_CHECKPOINT, (*after, table.key, *before)).rowcount != 1:
                 return False
+            if changes.parked or changes.unparked:
+                change_letters(connection, table.key, changes)
             for some in _padded(changes.removed):
                 connection.execute(table.delete(len(some)), some)
             values: list[Any] = []
             for view in changes.put:
                 values += (view.key, view.payload, *view.index_values)
             table.put.run(connection, values)
+    except LetterGone:
+        return False
     except (sqlite3.IntegrityError, *DATA_ERRORS) as error:
         raise ValueError(f"{url} cannot hold a view: {error}") from error
     log.check()

@@ -70,3 +70,11 @@ def category_of(stream: str) -> str:
 def id_of(stream: str) -> str:
     """The aggregate's own id: the part of a stream's name after its first `-`."""
     return stream.partition("-")[2]
+
+
+def trace_id_of(traceparent: str | None) -> str | None:
+    """The second field of a W3C `traceparent`."""
+    if traceparent is None:
+        return None
+    parts = traceparent.split("-")
+    return parts[1] if len(parts) > 1 else None

@@ -64,9 +64,7 @@ class Projection(Generic[V, E]):
             raise DefinitionError(f"{what}: a name is lower case words joined by '-', such as 'departures'")
         if not isinstance(self.version, int) or self.version < 1:
             raise DefinitionError(f"{what}: versions are 1, 2, 3, ..., not {self.version!r}")
-        if self.on_poison is PARK:
-            raise DefinitionError(f"{what}: on_poison=PARK is not yet supported; use STOP")
-        if self.on_poison is not STOP:
+        if self.on_poison not in (STOP, PARK):
             raise DefinitionError(f"{what}: on_poison must be STOP or PARK, not {self.on_poison!r}")
         annotations.check_callable(self.key, f"{what}: key")
         self._check_view(what)

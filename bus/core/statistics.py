@@ -24,6 +24,10 @@ class ProjectionStatistics(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str | None
     stopped: str | None
     """Why it stopped; None while it runs."""
+    parked_keys: int
+    """Keys whose events are parked, as far as this process knows: of a projection that is not here it knows nothing."""
+    dead_letters: int
+    """Their events."""
 
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +55,7 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """The last position known to be committed."""
     projections: tuple[ProjectionStatistics, ...]
     dead_letters: int = 0
+    """Parked events of all projections that run here."""
     snapshots: int = 0
     """Snapshots written."""
     snapshot_failures: int = 0

@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 
 from bus.core.fingerprint import fingerprint_or_none
+from bus.core.letters import DeadLetter
 from bus.core.messages import Command
 from bus.core.projection import IndexValue
 
@@ -156,6 +157,10 @@ class ViewChanges(msgspec.Struct, frozen=True):
     removed: tuple[str, ...]
     epoch: int = 0
     """That of the lease, which must be in the store as well."""
+    parked: tuple[DeadLetter, ...] = ()
+    """Letters to keep; one of the same key and position is replaced."""
+    unparked: tuple[tuple[str, int], ...] = ()
+    """Key and position of letters to remove, each of which must be there, else nothing is written."""
 
 
 def entry_fault(entry: Append) -> str | None:

@@ -16,11 +16,15 @@ from bus.core.stored import StoredView, view_fault
 
 
 class Poisoned(Exception):
-    """The projection cannot process the event at `position`; the cause is what it raised."""
+    """The projection cannot process the event at `position` for these keys; the cause is what it raised.
 
-    def __init__(self, position: int, cause: BaseException) -> None:
-        super().__init__(f"{type(cause).__name__}: {cause}")
+    Without keys the event's keys are not known.
+    """
+
+    def __init__(self, position: int, cause: BaseException, *keys: str) -> None:
+        super().__init__(in_words(cause))
         self.position = position
+        self.keys = keys
         self.__cause__ = cause
 
 
@@ -140,7 +144,7 @@ class Folding:
                 except (KeyboardInterrupt, SystemExit):
                     raise
                 except BaseException as error:
-                    raise Poisoned(recorded.position, error) from error
+                    raise Poisoned(recorded.position, error, key) from error
                 touched_at[key] = recorded.position
         return self._stored(views, touched_at)
 
@@ -162,7 +166,7 @@ class Folding:
                     raise ValueError(f"{view!r} cannot be kept: an index is {fault}")
                 put.append(stored)
             except Exception as error:
-                raise Poisoned(touched_at[key], error) from error
+                raise Poisoned(touched_at[key], error, key) from error
         return Folded(views, tuple(put), tuple(removed))
 
     def commit(self, folded: Folded) -> None:

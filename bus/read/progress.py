@@ -114,8 +114,14 @@ async def wait_for_all(progresses: Sequence[Progress], position: int, deadline: 
 
     That is `ProjectionStopped`, or `ProjectionTimeout` at the deadline.
     """
-    expired = False
     while behind := [one for one in progresses if one.position < position]:
+        await wait_for_any(behind, position, deadline)
+
+
+async def wait_for_any(behind: Sequence[Progress], position: int, deadline: float = math.inf) -> None:
+    """Returns when one of these has committed `position`; raises as `wait_for_all` does."""
+    expired = False
+    while all(one.position < position for one in behind):
         for one in behind:
             one.check(position)
         if expired:

@@ -1,6 +1,6 @@
 """Projector: the actor of one projection; folds batches and commits views with their checkpoint, while it may."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -10,12 +10,17 @@ import msgspec
 
 from bus.core.application import Application
 from bus.core.errors import StoreUnavailable
+from bus.core.letters import Request
 from bus.core.limits import Limits
-from bus.core.projection import Projection
+from bus.core.projection import PARK, Projection
+from bus.core.schema import Schema
 from bus.core.stored import Checkpoint, Claim, ViewChanges, ViewTable
 from bus.ports import Clock, EventStore, Telemetry, ViewStore
-from bus.read.folding import Folded, Folding, Poisoned, StaleShape
+from bus.read.folding import Folded, Folding, Poisoned, StaleShape, Touch
+from bus.read.parking import Failure, Parking
 from bus.read.progress import Progress
+from bus.read.replaying import Replaying
+from bus.read.requests import Requests
 from bus.read.subscription import Slice, Subscription
 from bus.runtime.feed import Feed
 from bus.runtime.log import log
@@ -72,8 +77,11 @@ class Projector:
         self._telemetry = telemetry
         self._limits = limits
         self._folding = Folding(projection, limits)
+        self.parking = Parking(self.table)
         self._poisonings = 0
         """How often the projection raised at the next event."""
+        self._poisoned_at: datetime | None = None
+        """When it did so first."""
         self._outages = 0
         """How often a store failed since something was committed."""
         self._until: int | None = None
@@ -82,6 +90,7 @@ class Projector:
         """What failed to be committed in a way that leaves open whether it happened."""
         self._is_refused = False
         """Whether that, repeated, was refused: perhaps because it had happened."""
+        self.requests = self._make_requests(application.schema)
         self._subscription = Subscription(
             checkpoint,
             projection.events,
@@ -92,6 +101,20 @@ class Projector:
             new_reply=new_reply,
             limits=limits,
         )
+
+    def _make_requests(self, schema: Schema) -> Requests:
+        replaying = Replaying(
+            self.projection,
+            self.table,
+            self._folding,
+            self.parking,
+            event_store=self._event_store,
+            view_store=self._view_store,
+            schema=schema,
+            clock=self._clock,
+            limits=self._limits,
+        )
+        return Requests(replaying, self.parking, view_store=self._view_store, clock=self._clock)
 
     @property
     def is_here(self) -> bool:
@@ -135,6 +158,7 @@ class Projector:
         self._until = None
         self._poisonings = self._outages = 0
         self._folding.forget()
+        self.parking.forget()
         self._subscription.accept(claim.checkpoint)
         self.progress.follow(claim.checkpoint.position)
         if claim.checkpoint.store_id not in ("", self._event_store.identity):
@@ -146,7 +170,7 @@ class Projector:
                 if self._uncertain is not None:
                     await self._make_certain(self._uncertain)
                 else:
-                    await self._project_next()
+                    await self._work(claim)
             except Poisoned as poison:
                 await self._poisoned(poison)
             except StaleShape as error:
@@ -156,7 +180,24 @@ class Projector:
 
     def _leave(self) -> None:
         self._claim = None
+        self.requests.clear()
         self.on_leave()
+
+    def ask(self, request: Request) -> None:
+        """Carries out a request between two batches, unless it is about to."""
+        if self.is_here and self.requests.add(request):
+            self._subscription.interrupt()
+
+    async def _work(self, claim: Claim) -> None:
+        if not self.parking.is_known:
+            self.parking.begin(await self._view_store.parked(self.table))
+        if self.requests.are_waiting:
+            changed = await self.requests.step(self._checkpoint, claim.epoch)
+            self.progress.advance(self._checkpoint.position, changed)
+            if self.requests.are_waiting:
+                # Live events have their turn between two steps, but are not waited for.
+                self._subscription.interrupt()
+        await self._project_next()
 
     @property
     def attempts(self) -> int:
@@ -165,20 +206,22 @@ class Projector:
 
     async def _project_next(self) -> None:
         batch = await self._subscription.next(self._until)
+        if batch is None:
+            return
         started = self._clock.monotonic()
         if batch.read == 0:
             assert batch.fault is not None, "a slice holds an event or a fault"
             self._stop(batch.fault.position, str(batch.fault))
             return
-        folded = await self._fold(batch)
         epoch = self._begun.epoch if self._begun is not None else 0
-        changes = ViewChanges(self._checkpoint, batch.last, folded.put, folded.removed, epoch)
+        touches, letters = self.parking.divert(self._folding.touches(batch.events), self._clock.now())
+        folded = await self._fold(touches)
+        changes = ViewChanges(self._checkpoint, batch.last, folded.put, folded.removed, epoch, letters)
         await self._commit(Attempt(batch, folded, changes, started))
         # Stores that answer at once must not keep the event loop from everybody else while much is to be read.
         await anyio.lowlevel.checkpoint()
 
-    async def _fold(self, batch: Slice) -> Folded:
-        touches = self._folding.touches(batch.events)
+    async def _fold(self, touches: Sequence[Touch]) -> Folded:
         missing = self._folding.missing(touches)
         if missing:
             self._folding.remember(missing, await self._view_store.load(self.table, missing))
@@ -196,7 +239,7 @@ class Projector:
             raise
         except ValueError as error:
             self._uncertain = None
-            self._blame(attempt.batch, error)
+            self._blame(attempt, error)
         if owned:
             self._advance(attempt)
         elif is_repeated and not self._is_refused:
@@ -205,13 +248,13 @@ class Projector:
         else:
             self._lose_ownership()
 
-    def _blame(self, batch: Slice, error: ValueError) -> NoReturn:
+    def _blame(self, attempt: Attempt, error: ValueError) -> NoReturn:
         """What the store cannot hold it never will. Which event made it is found by halves."""
-        if not batch.events:
+        if not attempt.batch.events:
             raise error
         # Of positions, since what an upcaster splits shares one.
-        positions = list(dict.fromkeys([recorded.position for recorded in batch.events]))
-        raise Poisoned(positions[len(positions) // 2], error) from error
+        positions = list(dict.fromkeys([recorded.position for recorded in attempt.batch.events]))
+        raise Poisoned(positions[len(positions) // 2], error, *[view.key for view in attempt.folded.put]) from error
 
     async def _make_certain(self, attempt: Attempt) -> None:
         """After a commit that failed: looks which checkpoint the store has, before anything is written again."""
@@ -236,6 +279,7 @@ class Projector:
         self._poisonings = self._outages = 0
         self.last_error = None
         self._folding.commit(attempt.folded)
+        self.parking.commit(attempt.changes.parked, (), batch.last)
         self._subscription.accept(batch.last)
         self.progress.advance(batch.last.position, frozenset(attempt.folded.views))
         self._telemetry.projected(self.projection.name, batch.read, self._clock.monotonic() - attempt.started)
@@ -258,8 +302,10 @@ class Projector:
         self._until = None
         self._poisonings += 1
         self.last_error = str(poison)
+        if self._poisonings == 1:
+            self._poisoned_at = self._clock.now()
         if self._poisonings >= self._limits.projection_attempts_max:
-            self._stop(poison.position, str(poison))
+            self._give_up(poison)
             return
         log.warning(
             "projection failed and is retried",
@@ -269,6 +315,30 @@ class Projector:
             error=str(poison),
         )
         await self._pause(self._poisonings)
+
+    def _give_up(self, poison: Poisoned) -> None:
+        if self.projection.on_poison is not PARK or not poison.keys:
+            self._stop(poison.position, str(poison))
+            return
+        now = self._clock.now()
+        failure = Failure(poison.position, str(poison), self._poisonings, self._poisoned_at or now, now)
+        self.parking.park(poison.keys, failure)
+        self._poisonings = 0
+        if self.parking.keys > self._limits.parked_keys_max:
+            self._stop(
+                poison.position,
+                f"more than {self._limits.parked_keys_max} of its keys would be parked, which is "
+                f"Limits.parked_keys_max; the last failed with {poison}",
+            )
+            return
+        log.warning(
+            "events are parked",
+            projection=self.projection.name,
+            position=poison.position,
+            keys=len(poison.keys),
+            attempts=failure.attempts,
+            error=failure.error,
+        )
 
     async def _unavailable(self, error: Exception) -> None:
         """A store failed, not the projection: it is tried again for as long as the bus is open."""

@@ -10,6 +10,7 @@ from bus.core.application import Application
 from bus.core.errors import (
     BusClosed,
     BusError,
+    Parked,
     QueryError,
     QueryFailed,
     QueryTimeout,
@@ -17,9 +18,10 @@ from bus.core.errors import (
     ViewNotIndexed,
     in_words,
 )
+from bus.core.letters import After
 from bus.core.limits import Limits
 from bus.core.messages import Query, View
-from bus.core.projection import IndexValue, Projection, index_value
+from bus.core.projection import PARK, IndexValue, Projection, index_value
 from bus.core.schema import DECODE_ERRORS
 from bus.ports import Clock, Telemetry, ViewReader, ViewStore
 from bus.read.progress import Progress
@@ -74,12 +76,12 @@ class Queries:
         """Refuses what is asked from now on."""
         self._is_open = False
 
-    async def ask(self, query: Query[R], after: int, timeout: float | None) -> R:
+    async def ask(self, query: Query[R], after: After, timeout: float | None) -> R:
         """The answer; raises a subclass of `QueryError` or `NotProjected`."""
         answer, _ = await self.ask_and_tell(query, after, timeout)
         return answer
 
-    async def ask_and_tell(self, query: Query[R], after: int, timeout: float | None) -> tuple[R, Reads]:
+    async def ask_and_tell(self, query: Query[R], after: After, timeout: float | None) -> tuple[R, Reads]:
         """The answer and what it was read from."""
         name = type(query).__qualname__
         handler = self._application.handler_of.get(type(query))
@@ -102,13 +104,15 @@ class Queries:
         finally:
             self._telemetry.queried(name, self._clock.monotonic() - started, code)
 
-    async def _run(self, handler: Callable[..., Any], query: Query[R], after: int, deadline: float) -> tuple[R, Reads]:
+    async def _run(
+        self, handler: Callable[..., Any], query: Query[R], after: After, deadline: float
+    ) -> tuple[R, Reads]:
         name = type(query).__qualname__
         late: Progress | None = None
         for _ in range(self._limits.query_restarts_max):
             # No snapshot is held meanwhile: it would be too old, and stores have few of them at a time.
             if late is not None:
-                await late.wait(after, deadline)
+                await late.wait(after.position, deadline)
             answered: tuple[R, Reads] | Progress | None = None
             with anyio.CancelScope(deadline=deadline):
                 answered = await self._attempt(handler, query, after)
@@ -123,7 +127,7 @@ class Queries:
             query=name,
         )
 
-    async def _attempt(self, handler: Callable[..., Any], query: Query[R], after: int) -> tuple[R, Reads] | Progress:
+    async def _attempt(self, handler: Callable[..., Any], query: Query[R], after: After) -> tuple[R, Reads] | Progress:
         """Runs the handler on a snapshot; gives the projection for which that is too old, if it comes to read it."""
         # Noted before the snapshot is taken: it holds at least this.
         positions = {name: progress.position for name, progress in self._progress.items()}
@@ -164,7 +168,7 @@ class SnapshotViews:
         *,
         decoders: Mapping[type[View], Callable[[bytes], View]],
         positions: Mapping[str, int],
-        after: int,
+        after: After,
         find_views_max: int,
     ) -> None:
         self._application = application
@@ -173,6 +177,7 @@ class SnapshotViews:
         self._positions = positions
         self._after = after
         self._find_views_max = find_views_max
+        self._entered: set[str] = set()
         self.keys: dict[str, set[str] | None] = {}
         """As in `Reads`."""
         self.outdated: str | None = None
@@ -180,7 +185,7 @@ class SnapshotViews:
 
     async def get(self, view: type[V], key: str) -> V | None:
         """The view of one key, or None."""
-        projection = self._enter(view)
+        projection = await self._enter(view)
         if not isinstance(key, str):
             raise QueryError(f"get: a key is a text, not {key!r}")
         keys = self.keys.setdefault(projection.name, set())
@@ -193,7 +198,7 @@ class SnapshotViews:
         self, view: type[V], *, order_by: str | None = None, limit: int | None = None, **where: Any
     ) -> list[V]:
         """All views whose indexed fields equal `where`; see `bus.core.Views.find`."""
-        projection = self._enter(view)
+        projection = await self._enter(view)
         self.keys[projection.name] = None
         descending = order_by is not None and order_by.startswith("-")
         field = order_by.removeprefix("-") if order_by is not None else None
@@ -214,7 +219,7 @@ class SnapshotViews:
             )
         return [self._decode(view, payload) for payload in payloads]
 
-    def _enter(self, view: type[View]) -> Projection[Any, Any]:
+    async def _enter(self, view: type[View]) -> Projection[Any, Any]:
         """The view's projection, where the snapshot holds what was asked for; else leaves the handler."""
         projection = self._application.projection_of.get(view)
         if projection is None:
@@ -222,9 +227,12 @@ class SnapshotViews:
                 f"no projection keeps the view {getattr(view, '__qualname__', view)!r}; "
                 "add its projection to Application(projections=[...])"
             )
-        if self._positions[projection.name] < self._after:
+        if self._positions[projection.name] < self._after.position:
             self.outdated = projection.name
             raise _StartAgain
+        if projection.name not in self._entered:
+            await check_parked(self._reader, projection, self._after)
+            self._entered.add(projection.name)
         return projection
 
     def _decode(self, view: type[V], payload: bytes) -> V:
@@ -235,6 +243,22 @@ class SnapshotViews:
                 f"a stored view does not decode as {view.__qualname__} ({in_words(error)}); "
                 "raise the projection's version when the view changes its shape"
             ) from error
+
+
+async def check_parked(reader: ViewReader, projection: Projection[Any, Any], after: After) -> None:
+    """Raises `Parked` where one of the events asked for is a dead letter in this snapshot."""
+    if projection.on_poison is not PARK or after.first > after.position:
+        return
+    for letter in await reader.letters(table_of(projection), after.first, after.position):
+        if after.stream in (None, letter.stream):
+            raise Parked(
+                f"projection {projection.name!r} has parked the event at position {letter.position} for key "
+                f"{letter.key!r}: {letter.error or 'it waits behind an earlier one'}. What was sent is recorded, but "
+                "is not in that view; mend the cause and retry its dead letters",
+                projection=projection.name,
+                position=letter.position,
+                key=letter.key,
+            )
 
 
 def _check_indexed(projection: Projection[Any, Any], field: str) -> None:

@@ -1,22 +1,25 @@
 """The read side: its parts, put together; projectors are started on checked checkpoints."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import anyio
 
 from bus.core.application import Application
-from bus.core.errors import ViewsMismatch
+from bus.core.errors import DefinitionError, ViewsMismatch
+from bus.core.letters import Action, After, DeadLetter, Request
 from bus.core.limits import Limits
 from bus.core.messages import Answer, Query
-from bus.core.projection import Projection
+from bus.core.projection import PARK, Projection
 from bus.core.stored import Checkpoint
 from bus.ports import Clock, EventStore, Telemetry, ViewStore, Waking
+from bus.read.desk import Desk
 from bus.read.following import Following
 from bus.read.leases import Leases
-from bus.read.progress import Progress
+from bus.read.progress import Progress, wait_for_any
 from bus.read.projector import Projector, table_of
-from bus.read.queries import Queries
+from bus.read.queries import Queries, check_parked
 from bus.read.watching import watch
 from bus.runtime.feed import Feed
 from bus.runtime.log import log
@@ -86,6 +89,8 @@ class ReadSide:
             limits=self._limits,
         )
         await self._leases.look()
+        self._has_letters = any([await self._view_store.parked(table_of(one)) for one in projections])
+        self.desk = Desk(self._view_store, self.projectors.values(), new_reply=self._new_reply, limits=self._limits)
         self.progress = {name: projector.progress for name, projector in self.projectors.items()}
         self.queries = Queries(
             self._application,
@@ -103,6 +108,8 @@ class ReadSide:
             # Without a projector too: other processes' projectors hear of this one's events by it. What this process
             # has appended itself is known already, and wakes nobody again.
             start("following events", Following(self._event_store, self._feed.learn, limits).run)
+        if self._has_letters or any(one.projection.on_poison is PARK for one in self.projectors.values()):
+            start("desk", self.desk.run)
         if self._view_store.shared:
             start("leases", self._leases.run)
             if isinstance(self._view_store, Waking):
@@ -152,6 +159,67 @@ class ReadSide:
                 store=self._view_store.url,
                 projection=projection.name,
             )
+
+    def named(self, projections: Sequence[Projection[Any, Any] | str], version: int | None = None) -> list[str]:
+        """The names of projections, or of one in that version; raises `DefinitionError` for one that there is not."""
+        names = [one.name if isinstance(one, Projection) else one for one in projections]
+        unknown = [str(name) for name in names if name not in self.projectors]
+        if not unknown and version is not None:
+            unknown = [f"{name} version {version}" for name in names if self.projectors[name].table.version != version]
+        if unknown:
+            raise DefinitionError(f"the application has no projection {', '.join(unknown)}")
+        return names
+
+    async def letters(self, name: str, key: str | None) -> AsyncGenerator[DeadLetter]:
+        """The projection's letters, by position and key."""
+        table, after = self.projectors[name].table, (0, "")
+        while True:
+            page = await self._view_store.letters(table, key, after=after, limit=self._limits.page_events_max)
+            for letter in page:
+                yield letter
+                after = letter.position, letter.key
+            if len(page) < self._limits.page_events_max:
+                return
+
+    async def request(
+        self,
+        name: str,
+        action: Action,
+        *,
+        key: str | None,
+        timeout: float,
+        position: int | None = None,
+        reason: str = "",
+    ) -> Request:
+        """See `Desk.carry_out`."""
+        request = Request(
+            id=str(uuid4()),
+            projection=name,
+            version=self.projectors[name].table.version,
+            action=action,
+            key=key,
+            position=position,
+            reason=reason,
+            asked_at=self._clock.now(),
+        )
+        return await self.desk.carry_out(request, self._clock.monotonic() + timeout)
+
+    async def wait(self, names: Iterable[str], after: After, deadline: float) -> None:
+        """Returns when these projections have committed what is waited for, each as soon as it has parked none of it.
+
+        Raises a subclass of `NotProjected` as soon as that is out of reach for one of them.
+        """
+        waiting = set(names)
+        while True:
+            for name in [name for name in waiting if self.progress[name].position >= after.position]:
+                projection = self.projectors[name].projection
+                if projection.on_poison is PARK:
+                    async with self._view_store.snapshot() as reader:
+                        await check_parked(reader, projection, after)
+                waiting.remove(name)
+            if not waiting:
+                return
+            await wait_for_any([self.progress[name] for name in sorted(waiting)], after.position, deadline)
 
     def watch(self, query: Query[R]) -> AsyncGenerator[Answer[R]]:
         """See `Bus.watch`."""

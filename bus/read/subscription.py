@@ -64,13 +64,14 @@ class Subscription:
         self._page_events_max = min(limits.page_events_max, limits.projection_events_max)
         self._next_poll = -math.inf
         """When, on the loop's clock, a store that others write to is asked again although nothing tells of news."""
+        self._is_interrupted = False
         self._signal = Signal(new_reply)
         feed.listen(self._signal)
 
-    async def next(self, until: int | None = None) -> Slice:
+    async def next(self, until: int | None = None) -> Slice | None:
         """The events that follow `accept`ed ones, at least one or a fault; waits for them.
 
-        None of them is after position `until`.
+        None of them is after position `until`. Where there are none and it is interrupted it returns None.
         """
         while True:
             position = self._last.position
@@ -86,8 +87,16 @@ class Subscription:
                     return self._from_store(page)
                 if position < head:
                     raise RuntimeError(f"{self._store.url} has no event after {position}, but its head is later")
+            if self._is_interrupted:
+                self._is_interrupted = False
+                return None
             with anyio.CancelScope(deadline=self._next_poll if self._store.shared else math.inf):
                 await self._signal.wait()
+
+    def interrupt(self) -> None:
+        """Lets `next` wait no longer: its caller has something else to do."""
+        self._is_interrupted = True
+        self._signal.set()
 
     def _is_poll_due(self) -> bool:
         """Not at each call: between two polls this process's own commits keep its readers level."""

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import anyio
 
+from bus.core.letters import After
 from bus.core.limits import Limits
 from bus.core.messages import Answer, Query
 from bus.ports import Clock
@@ -83,7 +84,7 @@ async def watch(
         while True:
             started = clock.monotonic()
             watcher.begin()
-            value, reads = await queries.ask_and_tell(query, 0, None)
+            value, reads = await queries.ask_and_tell(query, After(0, 1), None)
             watcher.end(reads)
             if last is watcher or value != last:
                 last = value

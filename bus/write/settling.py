@@ -8,7 +8,7 @@ from bus.core.errors import BusError, CommandFailed, StoreUnavailable, Unreadabl
 from bus.core.fingerprint import fingerprint_or_none
 from bus.core.limits import Limits
 from bus.core.messages import Event, Receipt, Recorded
-from bus.core.names import id_of
+from bus.core.names import id_of, trace_id_of
 from bus.core.schema import Schema
 from bus.core.stored import AlreadyRecorded, Refusal, Stale, Unstorable
 from bus.runtime.feed import Feed
@@ -230,11 +230,3 @@ class _SortedOut:
 def _receipt(envelope: Envelope, version: int, position: int, events: tuple[Event, ...]) -> Receipt:
     trace_id = trace_id_of(envelope.traceparent)
     return Receipt(envelope.command_id, envelope.actor.stream, version, position, events, False, trace_id)
-
-
-def trace_id_of(traceparent: str | None) -> str | None:
-    """The second field of a W3C `traceparent`."""
-    if traceparent is None:
-        return None
-    parts = traceparent.split("-")
-    return parts[1] if len(parts) > 1 else None

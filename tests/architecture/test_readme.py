@@ -14,7 +14,7 @@ from bus import Bus
 from tests.architecture import tree
 
 README = tree.ROOT / "README.md"
-GUIDES = (tree.ROOT / "docs" / "testing.md", tree.ROOT / "docs" / "evolving.md")
+GUIDES = tuple([tree.ROOT / "docs" / name for name in ("testing.md", "evolving.md", "poison.md")])
 """Guides that go on where README ends."""
 
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)

@@ -8,6 +8,7 @@ from tests.contracts.entries import NOON, entry
 from tests.contracts.event_reading import EventReadingLaws
 from tests.contracts.event_store import EventStoreLaws, NewStore
 from tests.contracts.leases import LeaseLaws, NewPair
+from tests.contracts.letters import LetterLaws
 from tests.contracts.snapshots import SnapshotLaws
 from tests.contracts.view_store import NewViewStore, ViewStoreLaws
 
@@ -18,7 +19,7 @@ class TestMemoryEventStore(EventStoreLaws, EventReadingLaws, SnapshotLaws):
         return MemoryEventStore
 
 
-class TestMemoryViewStore(ViewStoreLaws):
+class TestMemoryViewStore(ViewStoreLaws, LetterLaws):
     @pytest.fixture
     def new_store(self) -> NewViewStore:
         return MemoryViewStore

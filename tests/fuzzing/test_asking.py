@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from adapters.sqlite import SqliteViewStore
 from bus import STOP, Application, BusError, Limits, Projection, QueryError, Recorded, View
+from bus.core.letters import After
 from bus.core.projection import index_value
 from bus.core.stored import StoredView, ViewChanges, view_fault
 from bus.memory import MemoryViewStore
@@ -141,7 +142,7 @@ async def answers(store: ViewStore, rows: Sequence[StoredView], questions: Seque
                 reader,
                 decoders={Row: msgspec.json.Decoder(Row).decode},
                 positions={"rows": FIRST.position},
-                after=0,
+                after=After(0, 1),
                 find_views_max=Limits().find_views_max,
             )
             for where, order_by, limit, key in questions:

@@ -20,6 +20,7 @@ from bus import (
     View,
     Views,
 )
+from bus.core.projection import Poison
 
 
 class Deposit(Command):
@@ -124,6 +125,7 @@ def balances(
     project: ProjectBalance = project_balance,
     key: Callable[[Recorded[AccountEvent]], str | tuple[str, ...]] = by_stream,
     version: int = 1,
+    on_poison: Poison = STOP,
 ) -> Projection[Balance, AccountEvent]:
     """The projection of balances, if asked with another function."""
     return Projection(
@@ -133,7 +135,7 @@ def balances(
         project=project,
         key=key,
         indexes=("balance", "account"),
-        on_poison=STOP,
+        on_poison=on_poison,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Literal, Self
 import anyio
 
 from bus.core.errors import StoreUnavailable
+from bus.core.letters import DeadLetter, Request
 from bus.core.stored import Checkpoint, Claim, ViewChanges, ViewTable
 from bus.memory import MemoryViewStore
 from bus.ports import ViewReader
@@ -90,6 +91,36 @@ class ToldViewStore:
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         self._check_up()
         return await self.kept.load(table, keys)
+
+    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+        self._check_up()
+        return await self.kept.tables()
+
+    async def parked(self, table: ViewTable) -> Mapping[str, int]:
+        self._check_up()
+        return await self.kept.parked(table)
+
+    async def letters(
+        self, table: ViewTable, key: str | None = None, *, after: tuple[int, str] = (0, ""), limit: int
+    ) -> Sequence[DeadLetter]:
+        self._check_up()
+        return await self.kept.letters(table, key, after=after, limit=limit)
+
+    async def ask(self, request: Request) -> None:
+        self._check_up()
+        await self.kept.ask(request)
+
+    async def requests(self, *, is_open: bool, limit: int) -> Sequence[Request]:
+        self._check_up()
+        return await self.kept.requests(is_open=is_open, limit=limit)
+
+    async def asked(self, request_id: str) -> Request | None:
+        self._check_up()
+        return await self.kept.asked(request_id)
+
+    async def answer(self, request: Request) -> None:
+        self._check_up()
+        await self.kept.answer(request)
 
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
         self._check_up()

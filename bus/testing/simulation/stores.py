@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 
 from bus.core.errors import StoreUnavailable
+from bus.core.letters import DeadLetter, Request
 from bus.core.messages import Command
 from bus.core.projection import IndexValue
 from bus.core.stored import (
@@ -181,6 +182,38 @@ class SimulatedViewStore(Disk):
         await self.read(self._world.faults.view_read_fails)
         return await self._world.views.load(table, keys)
 
+    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+        await self.read(self._world.faults.view_read_fails)
+        return await self._world.views.tables()
+
+    async def parked(self, table: ViewTable) -> Mapping[str, int]:
+        found = await self._world.views.parked(table)
+        if found:
+            await self.read(self._world.faults.view_read_fails)
+        return found
+
+    async def letters(
+        self, table: ViewTable, key: str | None = None, *, after: tuple[int, str] = (0, ""), limit: int
+    ) -> Sequence[DeadLetter]:
+        await self.read(self._world.faults.view_read_fails)
+        return await self._world.views.letters(table, key, after=after, limit=limit)
+
+    async def ask(self, request: Request) -> None:
+        await self.read(self._world.faults.view_commit_refused)
+        await self._world.views.ask(request)
+
+    async def requests(self, *, is_open: bool, limit: int) -> Sequence[Request]:
+        await self.read(self._world.faults.view_read_fails)
+        return await self._world.views.requests(is_open=is_open, limit=limit)
+
+    async def asked(self, request_id: str) -> Request | None:
+        await self.read(self._world.faults.view_read_fails)
+        return await self._world.views.asked(request_id)
+
+    async def answer(self, request: Request) -> None:
+        await self.read(self._world.faults.view_commit_refused)
+        await self._world.views.answer(request)
+
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
         world, faults = self._world, self._world.faults
         await self.pause()
@@ -216,6 +249,10 @@ class SlowReader:
     async def checkpoint(self, table: ViewTable) -> Checkpoint:
         await self._disk.pause()
         return await self._reader.checkpoint(table)
+
+    async def letters(self, table: ViewTable, first: int, last: int) -> Sequence[DeadLetter]:
+        await self._disk.pause()
+        return await self._reader.letters(table, first, last)
 
     async def get(self, table: ViewTable, key: str) -> bytes | None:
         await self._begin(table)

@@ -14,6 +14,7 @@ from bus.core.stored import Checkpoint, StoredView, ViewChanges
 from tests.adapters.postgres.conftest import Sql
 from tests.adapters.postgres.databases import schema_of
 from tests.contracts.leases import LeaseLaws, NewPair
+from tests.contracts.letters import LetterLaws
 from tests.contracts.view_store import BOARD, FIRST, PLAIN, START, NewViewStore, ViewStoreLaws
 from tests.support.proxy import proxy
 
@@ -21,7 +22,7 @@ NewUrl = Callable[[], str]
 KEY = (StoredView("k", b"1"),)
 
 
-class TestPostgresViewStore(ViewStoreLaws):
+class TestPostgresViewStore(ViewStoreLaws, LetterLaws):
     @pytest.fixture
     def new_store(self, new_url: NewUrl) -> NewViewStore:
         return lambda: PostgresViewStore(new_url())

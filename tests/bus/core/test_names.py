@@ -14,6 +14,7 @@ from bus.core.names import (
     is_stored_name,
     kebab,
     stream_of,
+    trace_id_of,
     versioned,
 )
 
@@ -85,3 +86,16 @@ def test_an_id(value: str) -> None:
 )
 def test_no_id(value: Any, fault: str) -> None:
     assert id_fault(value) == fault
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "trace_id"),
+    [
+        (None, None),
+        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "0af7651916cd43dd8448eb211c80319c"),
+        ("nonsense", None),
+        ("", None),
+    ],
+)
+def test_the_trace_id_is_the_second_field(traceparent: str | None, trace_id: str | None) -> None:
+    assert trace_id_of(traceparent) == trace_id

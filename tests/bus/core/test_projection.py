@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from bus import PARK, REMOVED, STOP, DefinitionError, Event, Projection, Recorded, Removed, View
+from bus import REMOVED, STOP, DefinitionError, Event, Projection, Recorded, Removed, View
 from bus.core.projection import index_value
 
 
@@ -115,7 +115,6 @@ class Soft(View, frozen=False):  # type: ignore[misc]
         ({"name": "Rows"}, "projection 'Rows': a name is lower case words joined by '-', such as 'departures'"),
         ({"name": ""}, "a name is lower case words"),
         ({"version": 0}, "versions are 1, 2, 3, ..., not 0"),
-        ({"on_poison": PARK}, "on_poison=PARK is not yet supported; use STOP"),
         ({"on_poison": "stop"}, "on_poison must be STOP or PARK, not 'stop'"),
         ({"view": View}, "view must be a subclass of View, not"),
         ({"view": Rang}, "view must be a subclass of View, not"),

@@ -63,7 +63,9 @@ def positions(events: Sequence[Recorded[Event]]) -> list[int]:
 async def take(subscription: Subscription) -> Slice:
     """The next slice, or a failed test where it does not come."""
     with anyio.fail_after(60):
-        return await subscription.next()
+        found = await subscription.next()
+    assert found is not None
+    return found
 
 
 async def test_the_same_slice_comes_again_until_it_is_accepted() -> None:
@@ -176,7 +178,7 @@ async def test_a_reader_waits_for_news_and_is_woken_by_a_publication() -> None:
         subscription = bench.subscription()
 
         async def read() -> None:
-            seen.extend(positions((await subscription.next()).events))
+            seen.extend(positions((await take(subscription)).events))
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read)
@@ -198,7 +200,7 @@ async def test_a_store_that_others_write_to_is_asked_for_news_at_the_interval() 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(write)
             started = anyio.current_time()
-            assert positions((await subscription.next()).events) == [1]
+            assert positions((await take(subscription)).events) == [1]
             assert anyio.current_time() - started == pytest.approx(10)
 
 
@@ -268,3 +270,19 @@ async def test_a_store_that_hides_what_it_said_it_has_is_an_error_and_no_endless
 def test_the_events_of_these_tests_are_the_ledgers() -> None:
     assert LEDGER.schema.by_name[DEPOSITED.name].decode(DEPOSITED.payload) == Deposited(1)
     assert LEDGER.schema.by_name[NOTE_WRITTEN.name].decode(NOTE_WRITTEN.payload) == NoteWritten()
+
+
+async def test_an_interruption_ends_the_wait_once_and_takes_nothing_away() -> None:
+    bench = Bench()
+    async with bench.store:
+        subscription = bench.subscription()
+        subscription.interrupt()
+        assert await subscription.next() is None
+        subscription.interrupt()
+        await bench.append(DEPOSITED)
+        assert positions((await take(subscription)).events) == [1]
+        subscription.accept(Checkpoint(1))
+        assert await subscription.next() is None
+        with anyio.move_on_after(1) as scope:
+            await subscription.next()
+        assert scope.cancelled_caught

@@ -6,7 +6,6 @@ import pytest
 
 from bus import STOP, Application, Bus, CommandFailed, MemoryEventStore, Projection, Receipt, Recorded, Unreadable, View
 from bus.core.fingerprint import fingerprint
-from bus.write.settling import trace_id_of
 from tests.support.bank import ACCOUNT, BANK, AccountEvent, Deposit, Deposited, Misbehave, Open, Touch, Withdraw
 from tests.support.sending import receipt, recorded
 from tests.support.stores import FakeEventStore, lost_after, lost_before
@@ -22,19 +21,6 @@ def project(view: Seen | None, one: Recorded[AccountEvent], key: str) -> Seen:
 
 SEEN = Projection(name="seen", version=1, view=Seen, project=project, key=lambda one: "all", on_poison=STOP)
 WATCHED = Application(deciders=[ACCOUNT], projections=[SEEN])
-
-
-@pytest.mark.parametrize(
-    ("traceparent", "trace_id"),
-    [
-        (None, None),
-        ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "0af7651916cd43dd8448eb211c80319c"),
-        ("nonsense", None),
-        ("", None),
-    ],
-)
-def test_the_trace_id_is_the_second_field(traceparent: str | None, trace_id: str | None) -> None:
-    assert trace_id_of(traceparent) == trace_id
 
 
 async def test_receipts_within_a_batch_have_the_places_of_their_own_events() -> None:

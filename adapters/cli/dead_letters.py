@@ -1,0 +1,245 @@
+"""Dead letters on the command line: what projections have given up, beside the bus that runs them."""
+
+import sys
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
+
+import anyio
+import cyclopts
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from adapters.cli import stores
+from adapters.cli.app import in_one_line
+from adapters.cli.failures import Failure, Refused
+from bus import DeadLetter, Request
+from bus.core.letters import Action, letter_place
+from bus.core.stored import ViewTable
+
+if TYPE_CHECKING:
+    from adapters.cli.stores import ViewDesk
+
+PAGE_LETTERS: Final = 1_000
+LOOK_INTERVAL_S: Final = 0.1
+"""How often it is looked whether a request was answered."""
+
+app = cyclopts.App(
+    name="dead-letters", help="Look at the events that projections have given up, and retry or discard them."
+)
+
+
+@app.command(name="list")
+def list_letters(
+    *,
+    store: str | None = None,
+    views: str | None = None,
+    projection: str | None = None,
+    key: str | None = None,
+    json: bool = False,
+) -> None:
+    """List dead letters by projection and position; the bus may be at work meanwhile.
+
+    Parameters
+    ----------
+    store
+        The event store, beside which the views are unless --views says otherwise.
+    views
+        The view store, such as sqlite:///flights-views.db.
+    projection
+        Only this projection's.
+    key
+        Only this key's.
+    json
+        Write one JSON object a line; so it is as well where standard output is no terminal.
+    """
+    anyio.run(_list, _url(store, views), projection, key, json or not sys.stdout.isatty())
+
+
+@app.command
+def show(letter_id: str, *, store: str | None = None, views: str | None = None) -> None:
+    """Show one dead letter as JSON; with --store, its event as it is stored too.
+
+    Parameters
+    ----------
+    letter_id
+        As the list has it: projection:version:position:key.
+    store
+        The event store.
+    views
+        The view store, by default the one beside the event store.
+    """
+    anyio.run(_show, _url(store, views), letter_id, store)
+
+
+@app.command
+def retry(
+    *,
+    store: str | None = None,
+    views: str | None = None,
+    projection: str | None = None,
+    key: str | None = None,
+    wait_s: float = 30.0,
+) -> int:
+    """Let the bus that runs the projection bring parked events into its views, in order.
+
+    The exit code is 1 where some failed again, which leaves them parked, or where nobody carried it out in time; then
+    whoever runs the projection next does.
+
+    Parameters
+    ----------
+    store
+        The event store, beside which the views are unless --views says otherwise.
+    views
+        The view store.
+    projection
+        Only this projection's; by default those of all that have any.
+    key
+        Only this key's.
+    wait_s
+        How many seconds to wait for the outcome.
+    """
+    return anyio.run(_retry, _url(store, views), projection, key, wait_s)
+
+
+@app.command
+def discard(
+    letter_id: str, *, reason: str, store: str | None = None, views: str | None = None, wait_s: float = 30.0
+) -> int:
+    """Give one event up for good: its view never sees it. The later ones of its key stay parked until they are retried.
+
+    Parameters
+    ----------
+    letter_id
+        As the list has it: projection:version:position:key.
+    reason
+        Why; it is kept with the request.
+    store
+        The event store, beside which the views are unless --views says otherwise.
+    views
+        The view store.
+    wait_s
+        How many seconds to wait for the outcome.
+    """
+    return anyio.run(_discard, _url(store, views), letter_id, reason, wait_s)
+
+
+async def _list(url: str, projection: str | None, key: str | None, as_json: bool) -> None:
+    table = Table("Id", "Event", "Attempts", "Since", "Error", box=None)
+    count = 0
+    async with stores.view_desk(url) as desk:
+        for kept in await _tables(desk, projection):
+            async for letter in _letters(desk, kept, key):
+                count += 1
+                if as_json:
+                    print(_written(letter))
+                else:
+                    error = in_one_line(letter.error) if letter.error is not None else "waits"
+                    since = f"{letter.first_at:%Y-%m-%d %H:%M:%S}"
+                    table.add_row(*[Text(one) for one in (letter.id, letter.name, str(letter.attempts), since, error)])
+    if not as_json:
+        Console().print(table if count else "no dead letters")
+
+
+async def _show(url: str, letter_id: str, store: str | None) -> None:
+    projection, version, position, key = _place(letter_id)
+    async with stores.view_desk(url) as desk:
+        table = ViewTable(projection, version)
+        page = await desk.letters(table, key, after=(position - 1, key), limit=1)
+    if not page or page[0].position != position:
+        raise Failure(f"there is no dead letter {letter_id!r}; it was retried or discarded, or never there")
+    shown: dict[str, Any] = msgspec.to_builtins(page[0])
+    if store is not None:
+        async with stores.event_store(store, read_only=True) as events:
+            stored = await events.page(position - 1, 1)
+        shown["event"] = msgspec.Raw(stored[0].payload) if stored else None
+    print(msgspec.json.format(msgspec.json.encode({"id": page[0].id, **shown}), indent=2).decode())
+
+
+async def _retry(url: str, projection: str | None, key: str | None, wait_s: float) -> int:
+    async with stores.view_desk(url) as desk:
+        tables = await _tables(desk, projection)
+        waiting = [table for table in tables if (parked := await desk.parked(table)) and key in (None, *parked)]
+        if not waiting:
+            print("nothing is parked" if key is None else f"key {key!r} is not parked")
+        codes = [await _ask(desk, _request(table, "retry", key=key), wait_s) for table in waiting]
+    return max(codes, default=0)
+
+
+async def _discard(url: str, letter_id: str, reason: str, wait_s: float) -> int:
+    projection, version, position, key = _place(letter_id)
+    async with stores.view_desk(url) as desk:
+        request = _request(ViewTable(projection, version), "discard", key=key, position=position, reason=reason)
+        return await _ask(desk, request, wait_s)
+
+
+async def _ask(desk: "ViewDesk", request: Request, wait_s: float) -> int:
+    """Asks, waits, and prints what became of it."""
+    await desk.ask(request)
+    found: Request | None = None
+    with anyio.move_on_after(wait_s):
+        while found is None or found.answered_at is None:
+            await anyio.sleep(LOOK_INTERVAL_S)
+            found = await desk.asked(request.id)
+    name = f"{request.projection} version {request.version}"
+    if found is None or found.answered_at is None:
+        print(
+            f"{name}: nobody has carried it out yet, since no bus runs the projection, or it is stopped; whoever runs "
+            "it next will"
+        )
+        return 1
+    print(f"{name}: {in_one_line(found.answer)}")
+    return 0 if found.is_done else 1
+
+
+async def _letters(desk: "ViewDesk", table: ViewTable, key: str | None) -> AsyncIterator[DeadLetter]:
+    after = (0, "")
+    while page := await desk.letters(table, key, after=after, limit=PAGE_LETTERS):
+        for letter in page:
+            yield letter
+            after = letter.position, letter.key
+
+
+async def _tables(desk: "ViewDesk", projection: str | None) -> list[ViewTable]:
+    tables: Mapping[ViewTable, object] = await desk.tables()
+    if projection is not None and projection not in {table.projection for table in tables}:
+        raise Refused(f"{desk.url} has no views of a projection {projection!r}")
+    return [table for table in tables if projection in (None, table.projection)]
+
+
+def _request(
+    table: ViewTable, action: Action, *, key: str | None, position: int | None = None, reason: str = ""
+) -> Request:
+    return Request(
+        id=str(uuid4()),
+        projection=table.projection,
+        version=table.version,
+        action=action,
+        key=key,
+        position=position,
+        reason=reason,
+        asked_at=datetime.now(UTC),
+    )
+
+
+def _place(letter_id: str) -> tuple[str, int, int, str]:
+    try:
+        return letter_place(letter_id)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+
+
+def _url(store: str | None, views: str | None) -> str:
+    if views is None and store is None:
+        raise Refused("name the stores: --store sqlite:///flights.db, or --views sqlite:///flights-views.db")
+    url = views if views is not None else stores.views_beside(str(store))
+    if url == "memory:":
+        raise Refused("memory: holds nothing when the program starts; name a store that is kept")
+    return url
+
+
+def _written(letter: DeadLetter) -> str:
+    return msgspec.json.encode({"id": letter.id, **msgspec.to_builtins(letter)}).decode()

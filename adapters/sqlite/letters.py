@@ -1,0 +1,163 @@
+"""Dead letters and requests: their rows, and the statements on them."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import msgspec
+
+from adapters.sqlite.transaction import transaction
+from bus.core.letters import DeadLetter, Request
+from bus.core.stored import Checkpoint, ViewChanges, ViewTable, text_fault
+
+_COLUMNS = "position, key, stream, stream_version, name, error, attempts, first_at, last_at, trace_id"
+_PUT = f"INSERT OR REPLACE INTO letters(projection_key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_REMOVE = "DELETE FROM letters WHERE projection_key = ? AND position = ? AND key = ?"
+_KEYS = "SELECT key, count(*) FROM letters WHERE projection_key = ? GROUP BY key"
+LETTERS_BETWEEN = f"""
+SELECT {_COLUMNS} FROM letters WHERE projection_key = ? AND position BETWEEN ? AND ? ORDER BY position, key LIMIT 1000
+"""
+_LETTERS = f"""
+SELECT {_COLUMNS} FROM letters WHERE projection_key = ? AND (position, key) > (?, ?) ORDER BY position, key LIMIT ?
+"""
+_LETTERS_OF_KEY = f"""
+SELECT {_COLUMNS} FROM letters
+WHERE projection_key = ? AND key = ? AND (position, key) > (?, ?) ORDER BY position LIMIT ?
+"""
+_ASK = "INSERT INTO requests(id, is_open, request) VALUES (?, 1, ?)"
+# So that what nobody looks at any more does not grow for ever.
+_FORGET = """
+DELETE FROM requests WHERE is_open = 0 AND request_key <= (SELECT max(request_key) FROM requests) - 1000
+"""
+_ANSWER = "UPDATE requests SET is_open = 0, request = ? WHERE id = ?"
+_REQUESTS = "SELECT request FROM requests WHERE is_open = ? ORDER BY request_key LIMIT ?"
+_ASKED = "SELECT request FROM requests WHERE id = ?"
+
+_TABLES = """
+SELECT projection, version, indexes, position, store_id, stream, stream_version FROM projections
+ORDER BY projection, version
+"""
+_KEY = "SELECT projection_key FROM projections WHERE projection = ? AND version = ?"
+
+T = TypeVar("T")
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class LetterGone(Exception):
+    """A letter that was to be removed is not there."""
+
+
+def change_letters(connection: sqlite3.Connection, projection_key: int, changes: ViewChanges) -> None:
+    """Keeps and removes letters in the caller's transaction; raises `LetterGone`, with which that must end."""
+    for key, position in changes.unparked:
+        if connection.execute(_REMOVE, (projection_key, position, key)).rowcount != 1:
+            raise LetterGone
+    connection.executemany(_PUT, [(projection_key, *_row(letter)) for letter in changes.parked])
+
+
+def find_tables(connection: sqlite3.Connection) -> dict[ViewTable, Checkpoint]:
+    """All there are, with their checkpoints."""
+    return {
+        ViewTable(projection, version, tuple(msgspec.json.decode(indexes, type=list[str]))): Checkpoint(*checkpoint)
+        for projection, version, indexes, *checkpoint in connection.execute(_TABLES).fetchall()
+    }
+
+
+def key_of(connection: sqlite3.Connection, table: ViewTable) -> int | None:
+    """The key of a table, None where there is none of that name and version."""
+    row = connection.execute(_KEY, (table.projection, table.version)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def in_transaction(connection: sqlite3.Connection, url: str, work: Callable[..., T], *arguments: object) -> T:
+    """What `work` returns, in a transaction of its own."""
+    with transaction(connection, url):
+        return work(connection, *arguments)
+
+
+def parked_keys(connection: sqlite3.Connection, projection_key: int) -> dict[str, int]:
+    """By key, the number of its letters."""
+    return dict(connection.execute(_KEYS, (projection_key,)).fetchall())
+
+
+def find_letters(
+    connection: sqlite3.Connection,
+    projection_key: int,
+    table: ViewTable,
+    key: str | None,
+    page: tuple[int, str, int],
+) -> list[DeadLetter]:
+    """See the port; `page` is the place before and the limit."""
+    if key is None:
+        rows = connection.execute(_LETTERS, (projection_key, *page))
+    elif text_fault(key) is not None:
+        return []
+    else:
+        rows = connection.execute(_LETTERS_OF_KEY, (projection_key, key, *page))
+    return letters_of(table, rows.fetchall())
+
+
+def letters_of(table: ViewTable, rows: Sequence[Any]) -> list[DeadLetter]:
+    """Letters from their rows."""
+    return [
+        DeadLetter(
+            projection=table.projection,
+            version=table.version,
+            position=position,
+            key=key,
+            stream=stream,
+            stream_version=stream_version,
+            name=name,
+            error=error,
+            attempts=attempts,
+            first_at=_EPOCH + first_at * _MICROSECOND,
+            last_at=_EPOCH + last_at * _MICROSECOND,
+            trace_id=trace_id,
+        )
+        for position, key, stream, stream_version, name, error, attempts, first_at, last_at, trace_id in rows
+    ]
+
+
+def keep_request(connection: sqlite3.Connection, request: Request) -> None:
+    """Adds one, and forgets those that were answered long ago."""
+    connection.execute(_ASK, (request.id, _text(request)))
+    connection.execute(_FORGET)
+
+
+def answer_request(connection: sqlite3.Connection, request: Request) -> None:
+    """Replaces one by its answered form."""
+    connection.execute(_ANSWER, (_text(request), request.id))
+
+
+def find_requests(connection: sqlite3.Connection, is_open: bool, limit: int) -> list[Request]:
+    """Oldest first."""
+    rows = connection.execute(_REQUESTS, (int(is_open), limit)).fetchall()
+    return [msgspec.json.decode(text, type=Request) for (text,) in rows]
+
+
+def find_request(connection: sqlite3.Connection, request_id: str) -> Request | None:
+    """The one of that id."""
+    row = connection.execute(_ASKED, (request_id,)).fetchone()
+    return None if row is None else msgspec.json.decode(row[0], type=Request)
+
+
+def _row(letter: DeadLetter) -> tuple[object, ...]:
+    return (
+        letter.position,
+        letter.key,
+        letter.stream,
+        letter.stream_version,
+        letter.name,
+        letter.error,
+        letter.attempts,
+        (letter.first_at - _EPOCH) // _MICROSECOND,
+        (letter.last_at - _EPOCH) // _MICROSECOND,
+        letter.trace_id,
+    )
+
+
+def _text(request: Request) -> str:
+    return msgspec.json.encode(request).decode()

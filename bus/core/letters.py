@@ -1,0 +1,84 @@
+"""Letters: what is kept of events that a projection has given up for one key, and what people ask to become of them."""
+
+from datetime import datetime
+from typing import Final, Literal
+
+import msgspec
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that one key of a projection has not seen, because it failed there or came after one that did.
+
+    The event itself stays in the event store, at `position`.
+    """
+
+    projection: str
+    version: int
+    """Of the projection."""
+    key: str
+    position: int
+    stream: str
+    stream_version: int
+    name: str
+    """The event's stored name."""
+    error: str | None
+    """What the projection raised; None where the event only waits behind an earlier one of its key."""
+    attempts: int
+    """How often the projection failed at it."""
+    first_at: datetime
+    """When it was given up first."""
+    last_at: datetime
+    """When it was tried last, or came."""
+    trace_id: str | None
+
+    @property
+    def id(self) -> str:
+        """`projection:version:position:key`, which names it on the command line."""
+        return f"{self.projection}:{self.version}:{self.position}:{self.key}"
+
+
+Action = Literal["retry", "discard"]
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody asks of whoever runs a projection, which may be another process."""
+
+    id: str
+    projection: str
+    version: int
+    action: Action
+    key: str | None
+    """None stands for all keys."""
+    position: int | None
+    """Of the letter to discard."""
+    reason: str
+    asked_at: datetime
+    answered_at: datetime | None = None
+    """None while nobody has carried it out."""
+    is_done: bool = False
+    """Whether it was carried out as asked."""
+    answer: str = ""
+    """What became of it, in words."""
+
+
+class After(msgspec.Struct, frozen=True):
+    """What somebody waits for: a position, and the events that must have become views by then."""
+
+    position: int
+    first: int
+    """Of those up to `position`; above it where they are nobody's in particular."""
+    stream: str | None = None
+    """None for any."""
+
+
+_PARTS: Final = 4
+
+
+def letter_place(letter_id: str) -> tuple[str, int, int, str]:
+    """Projection, version, position and key of a letter's id; raises ValueError for what is none."""
+    parts = letter_id.split(":", _PARTS - 1)
+    if len(parts) != _PARTS or not parts[1].isdecimal() or not parts[2].isdecimal() or not parts[3]:
+        raise ValueError(
+            f"{letter_id!r} is no id of a dead letter: write projection:version:position:key, as the list does"
+        )
+    return parts[0], int(parts[1]), int(parts[2]), parts[3]

@@ -1,0 +1,77 @@
+"""Desk: takes what is asked of projections to whoever runs them, and waits for the answers."""
+
+from collections.abc import Callable, Iterable
+
+import anyio
+
+from bus.core.letters import Request
+from bus.core.limits import Limits
+from bus.ports import ViewStore
+from bus.read.projector import Projector
+from bus.runtime.log import log
+from bus.runtime.reply import Reply, Signal
+
+_REQUESTS_MAX = 100
+"""Taken at a time; the others wait in the store."""
+
+
+class Desk:
+    """Looks for requests in the view store, where other processes and the command line leave them too."""
+
+    def __init__(
+        self,
+        view_store: ViewStore,
+        projectors: Iterable[Projector],
+        *,
+        new_reply: Callable[[], Reply],
+        limits: Limits,
+    ) -> None:
+        self._store = view_store
+        self._projectors = {(one.table.projection, one.table.version): one for one in projectors}
+        self._limits = limits
+        self._new_reply = new_reply
+        self._signal = Signal(new_reply)
+        self._waiting: dict[str, Reply] = {}
+        for projector in self._projectors.values():
+            projector.requests.on_answer = self._answered
+
+    async def run(self) -> None:
+        """Looks again and again, for as long as the bus is open."""
+        while True:
+            try:
+                for request in await self._store.requests(is_open=True, limit=_REQUESTS_MAX):
+                    projector = self._projectors.get((request.projection, request.version))
+                    if projector is not None:
+                        projector.ask(request)
+            except Exception as error:
+                log.warning("requests cannot be read", store=self._store.url, error=repr(error))
+            with anyio.CancelScope(deadline=anyio.current_time() + self._limits.poll_interval_s):
+                await self._signal.wait()
+
+    async def carry_out(self, request: Request, deadline: float) -> Request:
+        """Asks, and returns the request as it is when it is answered, or at the deadline.
+
+        Where nobody has answered by then, whoever runs the projection next will.
+        """
+        await self._store.ask(request)
+        reply = self._waiting[request.id] = self._new_reply()
+        self._signal.set()
+        try:
+            with anyio.CancelScope(deadline=deadline):
+                while True:
+                    with anyio.CancelScope(deadline=anyio.current_time() + self._limits.poll_interval_s):
+                        answered: Request = await reply
+                        return answered
+                    # Perhaps another process has carried it out.
+                    reply = self._waiting[request.id] = self._new_reply()
+                    found = await self._store.asked(request.id)
+                    if found is not None and found.answered_at is not None:
+                        return found
+        finally:
+            del self._waiting[request.id]
+        return request
+
+    def _answered(self, request: Request) -> None:
+        reply = self._waiting.get(request.id)
+        if reply is not None and not reply.is_done:
+            reply.set_result(request)
