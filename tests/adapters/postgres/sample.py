@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 
 from adapters.postgres import PostgresEventStore, PostgresViewStore, events, views
 from adapters.postgres.schema import Layout
@@ -26,6 +27,7 @@ from bus.core.stored import (
     ViewTable,
 )
 from tests.adapters.postgres.databases import schema_of
+from tests.contracts.letters import letter, request
 
 NOON: Final = datetime(2013, 1, 1, 12, 0, 0, 123_456, tzinfo=UTC)
 LONG_AGO: Final = datetime(1969, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -112,11 +114,18 @@ async def write_events(url: str) -> None:
         await store.save_snapshots(SNAPSHOTS)
 
 
+LETTERS = (letter("naïve-日本", 5, 'ValueError: "no"'), letter("naïve-日本", 6), letter("k", 6))
+REQUESTS = (request(1), msgspec.structs.replace(request(2), answered_at=NOON, is_done=True, answer="it's done"))
+
+
 async def write_views(url: str) -> None:
     async with PostgresViewStore(url) as store:
         at = await store.prepare([BOARD, BOARD_2, PLAIN])
         assert await store.commit(BOARD, ViewChanges(at[BOARD], AT_7, VIEWS, ()))
-        assert await store.commit(PLAIN, ViewChanges(at[PLAIN], AT_7, (StoredView("k", b"1"),), ()))
+        assert await store.commit(PLAIN, ViewChanges(at[PLAIN], AT_7, (StoredView("k", b"1"),), (), 0, LETTERS))
+        for request in REQUESTS:
+            await store.ask(request)
+        await store.answer(REQUESTS[1])
 
 
 async def dumped(url: str, kind: str) -> str:
@@ -139,7 +148,7 @@ async def dumped(url: str, kind: str) -> str:
                 continue
             rows += [
                 f"INSERT INTO {{schema}}.{table} VALUES ({', '.join([_literal(value) for value in row])});\n"
-                for row in await connection.fetch(f"SELECT * FROM {schema}.{table} ORDER BY 1")
+                for row in await connection.fetch(f"SELECT * FROM {schema}.{table} AS t ORDER BY 1, t::text")
             ]
     finally:
         await connection.close()
@@ -157,6 +166,9 @@ def _literal(value: Any) -> str:
         return "NULL"
     if isinstance(value, bytes):
         return f"'\\x{value.hex()}'"
+    if isinstance(value, datetime):
+        assert value.year == 1, "the only times are those before all others"
+        return "'-infinity'"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return f"ARRAY[{', '.join([_literal(one) for one in value])}]::text[]"
     text = str(value).replace("'", "''")

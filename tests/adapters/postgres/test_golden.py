@@ -18,9 +18,11 @@ from tests.adapters.postgres.sample import (
     BOARD,
     BOARD_2,
     IDENTITY,
+    LETTERS,
     NAMES,
     NOON,
     PLAIN,
+    REQUESTS,
     SNAPSHOTS,
     VIEWS,
     dumped,
@@ -118,6 +120,10 @@ async def test_a_view_store_of_each_schema_is_read_as_it_was_written_and_goes_on
         payloads = {view.key: view.payload for view in VIEWS}
         assert dict(await store.load(BOARD, list(payloads))) == payloads
         assert dict(await store.load(PLAIN, ["k"])) == {"k": b"1"}
+        if version >= 3:
+            assert list(await store.letters(PLAIN, limit=9)) == sorted(LETTERS, key=lambda one: (one.position, one.key))
+            assert [await store.asked(request.id) for request in REQUESTS] == list(REQUESTS)
+            assert list(await store.requests(is_open=True, limit=9)) == [REQUESTS[0]]
         async with store.snapshot() as reader:
             by_time = await reader.find(BOARD, {}, "at", False, 9)
             assert list(by_time) == [payloads[key] for key in ("e", "naïve-日本", "a", "b", "d")]
