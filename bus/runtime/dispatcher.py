@@ -1,16 +1,12 @@
 """Dispatcher: runs every actor with mail, in turns: one at a time, or some beside each other."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import anyio
 import anyio.lowlevel
 
 from bus.runtime.reply import Reply, Signal
-
-BESIDE_MIN: Final = 16
-"""Actors that make a turn beside another one worth while: fewer wait for its end, and share the next transaction."""
-
 
 class Actor(Protocol):
     """A mailbox that the dispatcher runs; it is no task of its own."""
@@ -31,15 +27,22 @@ class Dispatcher(Generic[A]):
     store, the larger its transactions.
 
     Above one, as many tasks as `turns_max` are to run `run`. Then a turn begins while another one awaits its commit,
-    over other actors, and takes no more than its share of those at work, so that both commits are of a size.
+    over other actors, and takes no more than its share of those at work, so that both commits are of a size. It takes
+    at least `actors_min`: fewer wait for the other's end, since a transaction has its price.
     """
 
     def __init__(
-        self, turn: Callable[[list[A]], Awaitable[None]], new_reply: Callable[[], Reply], *, turns_max: int = 1
+        self,
+        turn: Callable[[list[A]], Awaitable[None]],
+        new_reply: Callable[[], Reply],
+        *,
+        turns_max: int = 1,
+        actors_min: int = 1,
     ) -> None:
         self._turn = turn
         self._signal = Signal(new_reply)
         self._turns_max = turns_max
+        self._actors_min = actors_min
         self._taking = anyio.Lock(fast_acquire=True)
         """Of the tasks without a turn one waits for mail, and the others for that one to have found some."""
         self._wanted = 1
@@ -86,7 +89,7 @@ class Dispatcher(Generic[A]):
                 await self._signal.wait()
             self._under_way += 1
             self._in_turns += len(actors)
-            self._wanted = BESIDE_MIN
+            self._wanted = self._actors_min
         self.turns += 1
         try:
             await self._turn(actors)
@@ -100,16 +103,16 @@ class Dispatcher(Generic[A]):
 
     def _share(self) -> list[A]:
         """The actors of a turn that begins now; none where it is better to wait for the end of another one."""
-        ready = self.ready
-        if len(ready) < (BESIDE_MIN if self._under_way else 2 * BESIDE_MIN):
-            if self._under_way:
-                return []
-            self.ready = []
-            return ready
-        self.held += [actor for actor in ready if actor.busy]
-        free = [actor for actor in ready if not actor.busy]
-        share = max(BESIDE_MIN, -(-(self._in_turns + len(free)) // self._turns_max))
-        if self._under_way and len(free) < BESIDE_MIN:
+        ready, least = self.ready, self._actors_min
+        if self._under_way and len(ready) >= least:
+            self.held += [actor for actor in ready if actor.busy]
+            ready = [actor for actor in ready if not actor.busy]
+        at_work = self._in_turns + len(ready)
+        if self._under_way and len(ready) < least:
             share = 0
-        self.ready = free[share:]
-        return free[:share]
+        elif self._under_way or at_work >= 2 * least:
+            share = max(least, -(-at_work // self._turns_max))
+        else:
+            share = at_work
+        self.ready = ready[share:]
+        return ready[:share]

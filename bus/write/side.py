@@ -58,7 +58,9 @@ class WriteSide:
         self.doubt: Uncertain | None = None
         """A batch that may have moved the end of the store without anybody's knowledge."""
         self.directory = Directory(limits)
-        self.dispatcher: Dispatcher[Actor] = Dispatcher(self._run_turn, new_reply, turns_max=store.appends_at_once)
+        self.dispatcher: Dispatcher[Actor] = Dispatcher(
+            self._run_turn, new_reply, turns_max=store.appends_at_once, actors_min=limits.turn_actors_min
+        )
         self.deadlines = Deadlines(
             mailboxes=self._mailboxes,
             staged=self._staged,
