@@ -1,0 +1,351 @@
+"""Turns beside each other, on a store that takes two appends at a time: whatever becomes of one, the other stands."""
+
+from collections.abc import Sequence
+
+import anyio
+import pytest
+
+from bus import (
+    Bus,
+    BusClosed,
+    CommandIdReused,
+    DeadlineExceeded,
+    Limits,
+    OutcomeUnknown,
+    Receipt,
+    StoreUnavailable,
+)
+from bus.core.stored import Appended
+from tests.support import ledger
+from tests.support.bank import ACCOUNT, BANK, Account, Deposit, Open, Overdrawn, Touch, Withdraw
+from tests.support.projecting import journal_matches
+from tests.support.sending import Sent, begin, names
+from tests.support.stores import FakeEventStore, Gate, Record, lost_after, lost_before
+from tests.support.telemetry import RecordingTelemetry
+
+ONE = Limits(turn_actors_min=1)
+"""A single aggregate is enough for a turn beside another one."""
+
+
+def two_at_a_time(*, shared: bool = False) -> FakeEventStore:
+    return FakeEventStore(shared=shared, appends_at_once=2)
+
+
+async def warm(bus: Bus, *accounts: str) -> None:
+    """The accounts exist and are in memory."""
+    for account in accounts:
+        await bus.send(Open(account))
+
+
+async def outcomes(sent: Sequence[Sent]) -> list[str]:
+    return [type(await one.outcome()).__name__ for one in sent]
+
+
+async def test_a_batch_is_decided_and_recorded_while_another_awaits_its_commit() -> None:
+    store, gate = two_at_a_time(), Gate()
+    async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
+        await warm(bus, "a", "b")
+        store.script.append(gate.before)
+        first = await begin(tasks, bus, Deposit("a", 1))
+        await gate.reached.wait()
+        assert (await bus.send(Deposit("b", 1))).position == 3
+        assert not first.is_done
+        gate.release()
+        assert (await first.receipt()).position == 4
+
+
+async def test_fewer_than_are_worth_a_turn_wait_for_the_one_under_way() -> None:
+    store, gate = two_at_a_time(), Gate()
+    async with Bus(BANK, event_store=store, limits=Limits(turn_actors_min=3)) as bus, anyio.create_task_group() as tasks:
+        await warm(bus, "a", "b", "c", "d")
+        store.script.append(gate.before)
+        first = await begin(tasks, bus, Deposit("a", 1))
+        await gate.reached.wait()
+        two = [await begin(tasks, bus, Deposit(account, 1)) for account in "bc"]
+        await anyio.wait_all_tasks_blocked()
+        assert not any(one.is_done for one in two)
+        assert (await bus.send(Deposit("d", 1))).version == 2, "the third makes it worth while"
+        assert [(await one.receipt()).version for one in two] == [2, 2]
+        gate.release()
+        await first.receipt()
+
+
+async def test_one_aggregate_is_in_one_turn_and_its_commands_keep_their_order() -> None:
+    store, gate = two_at_a_time(), Gate()
+    async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
+        await warm(bus, "a", "b")
+        store.script.append(gate.before)
+        sent = [await begin(tasks, bus, Deposit("a", 5))]
+        await gate.reached.wait()
+        sent += [await begin(tasks, bus, one) for one in (Withdraw("a", 7), Withdraw("a", 4), Touch("a"))]
+        for _ in range(3):
+            await bus.send(Deposit("b", 1))
+        assert not any(one.is_done for one in sent)
+        gate.release()
+        assert await outcomes(sent) == ["Receipt", "Overdrawn", "Receipt", "Receipt"]
+        assert (await bus.load(ACCOUNT, "a")).state == Account(True, 1)
+
+
+async def test_those_for_whom_a_turn_has_no_room_are_in_the_turn_beside_it() -> None:
+    store, gate = two_at_a_time(), Gate()
+    limits = Limits(turn_actors_min=1, batch_commands_max=2)
+    async with Bus(BANK, event_store=store, limits=limits) as bus, anyio.create_task_group() as tasks:
+        await warm(bus, *"abcdef")
+        await bus.wait_settled()
+        before = len(store.batches)
+        store.script.extend([gate.before, gate.before])
+        tasks.start_soon(bus.send_many, [Deposit(account, 1) for account in "abcdef"])
+        await anyio.wait_all_tasks_blocked()
+        assert [[entry.stream for entry in batch] for batch in store.batches[before:]] == [
+            ["account-a", "account-b"],
+            ["account-c", "account-d"],
+        ]
+        gate.release()
+        await bus.wait_settled()
+        assert bus.statistics().events == 12
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own", "shared"])
+async def test_a_view_has_both_batches_in_order_when_the_later_one_is_answered_first(shared: bool) -> None:
+    store, gate = two_at_a_time(shared=shared), Gate()
+    async with (
+        Bus(ledger.LEDGER, event_store=store, limits=ONE) as bus,
+        anyio.create_task_group() as tasks,
+    ):
+        await bus.send_many([ledger.Deposit("a", 1), ledger.Deposit("b", 1)])
+        store.script.append(gate.after)
+        first = await begin(tasks, bus, ledger.Deposit("a", 2))
+        await gate.reached.wait()
+        second = await bus.send(ledger.Deposit("b", 3))
+        assert second.position == 4
+        assert await journal_matches(bus, store), "it has the first one's events, though that one is not answered"
+        assert not first.is_done
+        gate.release()
+        assert (await first.receipt()).position == 3
+        assert bus.statistics().position == 4
+        await bus.send(ledger.Deposit("a", 4))
+        assert await journal_matches(bus, store)
+
+
+@pytest.mark.parametrize("failure", ["before", "after"])
+async def test_a_batch_that_fails_for_certain_leaves_the_one_beside_it_alone(failure: str) -> None:
+    store, gate = two_at_a_time(), Gate()
+    async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
+        await warm(bus, "a", "b")
+        store.script.extend([gate.unavailable, gate.before] if failure == "after" else [gate.before, gate.unavailable])
+        sent = [await begin(tasks, bus, Deposit("a", 5)), await begin(tasks, bus, Deposit("b", 5))]
+        await anyio.wait_all_tasks_blocked()
+        later = [await begin(tasks, bus, Withdraw("a", 5)), await begin(tasks, bus, Withdraw("b", 5))]
+        gate.release()
+        found = [await one.outcome() for one in sent]
+        assert {type(one) for one in found} == {Receipt, StoreUnavailable}
+        # Whoever's deposit was refused has nothing to withdraw, and the other one has.
+        for one, withdrawal in zip(found, later, strict=True):
+            assert isinstance(await withdrawal.outcome(), Receipt if isinstance(one, Receipt) else Overdrawn)
+        assert bus.statistics().restarts == 0
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own", "shared"])
+async def test_while_one_batch_is_uncertain_others_are_recorded_and_it_is_appended_as_it_was(shared: bool) -> None:
+    store = two_at_a_time(shared=shared)
+    async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
+        await warm(bus, "a", "b")
+        gate = Gate()
+        store.script.append(gate.lost)
+        first = await begin(tasks, bus, Deposit("a", 5))
+        await gate.reached.wait()
+        uncertain = store.batches[-1]
+        gate.release()
+        second = await bus.send(Deposit("b", 1))
+        assert not first.is_done, "it is tried again after a pause"
+        receipt = await first.receipt()
+        assert (receipt.position, receipt.duplicate) == (second.position + 1, False)
+        assert store.batches[-1] == uncertain
+
+
+async def test_a_batch_whose_answer_was_lost_is_known_for_its_own_behind_another() -> None:
+    store = two_at_a_time()
+    async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
+        await warm(bus, "a", "b")
+        store.script.append(lost_after)
+        first = await begin(tasks, bus, Deposit("a", 5))
+        await anyio.wait_all_tasks_blocked()
+        second = await bus.send(Deposit("b", 1))
+        receipt = await first.receipt()
+        assert (receipt.position, second.position, receipt.duplicate) == (3, 4, False)
+        assert await names(bus) == [
+            "account-a 1 Opened",
+            "account-b 1 Opened",
+            "account-a 2 Deposited",
+            "account-b 2 Deposited",
+        ]
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["own", "shared"])
+@pytest.mark.parametrize("lost", [lost_before, lost_after], ids=["lost", "recorded"])
+async def test_a_batch_that_stays_unknown_leaves_the_other_known(lost: object, shared: bool) -> None:
+    store, gate = two_at_a_time(shared=shared), Gate()
+    limits = Limits(turn_actors_min=1, append_attempts_max=1)
+    async with Bus(ledger.LEDGER, event_store=store, limits=limits) as bus, anyio.create_task_group() as tasks:
+        await bus.send_many([ledger.Deposit("a", 1), ledger.Deposit("b", 1)])
+        store.script.extend([gate.after, lost])  # type: ignore[list-item]
+        known = await begin(tasks, bus, ledger.Deposit("a", 2))
+        await gate.reached.wait()
+        unknown = await begin(tasks, bus, ledger.Deposit("b", 3))
+        assert isinstance(await unknown.outcome(), OutcomeUnknown)
+        gate.release()
+        assert (await known.receipt()).version == 2
+        recorded = 3 + (lost is lost_after)
+        await bus.wait_settled()
+        assert bus.statistics().position == recorded
+        assert await journal_matches(bus, store)
+
+
+async def test_a_command_id_is_decided_in_one_of_the_turns_and_joined_by_whoever_sends_it_too() -> None:
+    store, gate = two_at_a_time(), Gate()
+    async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
+        await warm(bus, "a", "b")
+        store.script.append(gate.before)
+        first = await begin(tasks, bus, Deposit("a", 5), command_id="the-id")
+        await gate.reached.wait()
+        twin = await begin(tasks, bus, Deposit("a", 5), command_id="the-id")
+        with pytest.raises(CommandIdReused):
+            await bus.send(Deposit("b", 5), command_id="the-id")
+        await bus.send(Deposit("b", 1))
+        gate.release()
+        assert ((await first.receipt()).duplicate, (await twin.receipt()).duplicate) == (False, True)
+        assert (await bus.load(ACCOUNT, "a")).version == 2
+
+
+async def test_deadlines_are_kept_in_both_turns_and_by_who_waits_behind_them() -> None:
+    store, gate = two_at_a_time(), Gate()
+    async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
+        await warm(bus, "a", "b")
+        store.script.extend([gate.before, gate.before])
+        sent = [await begin(tasks, bus, Deposit(account, 1), timeout=timeout) for account, timeout in (("a", 2), ("b", 3))]
+        await anyio.wait_all_tasks_blocked()
+        behind = [await begin(tasks, bus, Deposit(account, 1), timeout=1) for account in "ab"]
+        started = anyio.current_time()
+        assert [type(await one.outcome()) for one in behind] == [DeadlineExceeded] * 2
+        assert anyio.current_time() - started == pytest.approx(1)
+        assert [type(await one.outcome()) for one in sent] == [OutcomeUnknown] * 2
+        assert anyio.current_time() - started == pytest.approx(3)
+        gate.release()
+        await bus.wait_settled()
+        assert len(await names(bus)) == 4
+
+
+async def test_of_cancelled_senders_what_is_staged_in_either_turn_is_recorded_and_nothing_else() -> None:
+    store, gate = two_at_a_time(), Gate()
+    async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
+        await warm(bus, "a", "b")
+        store.script.extend([gate.before, gate.before])
+        staged = [await begin(tasks, bus, Deposit(account, 1)) for account in "ab"]
+        await anyio.wait_all_tasks_blocked()
+        behind = [await begin(tasks, bus, Deposit(account, 1)) for account in "ab"]
+        for one in [*staged, *behind]:
+            one.cancel()
+        await anyio.wait_all_tasks_blocked()
+        gate.release()
+        await bus.wait_settled()
+        assert sorted(await names(bus))[1::2] == ["account-a 2 Deposited", "account-b 2 Deposited"]
+        assert bus.statistics().commands_in_flight == 0
+
+
+async def test_a_turn_that_crashes_takes_nothing_of_the_one_beside_it_along() -> None:
+    store, gate = two_at_a_time(), Gate()
+
+    async def nonsense(record: Record) -> Appended:
+        await gate.passed()
+        return Appended(0, {0: object()})  # type: ignore[dict-item]
+
+    async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
+        await warm(bus, "a", "b")
+        other_gate = Gate()
+        store.script.extend([nonsense, other_gate.before])
+        sent = [await begin(tasks, bus, Deposit("a", 1)), await begin(tasks, bus, Deposit("b", 1))]
+        await anyio.wait_all_tasks_blocked()
+        behind = [await begin(tasks, bus, Deposit(account, 2)) for account in "ab"]
+        gate.release()
+        crashed = await sent[0].outcome()
+        assert isinstance(crashed, OutcomeUnknown)
+        assert (await behind[0].receipt()).version == 2, "what was behind it is decided anew"
+        assert bus.statistics().restarts == 1
+        assert not sent[1].is_done
+        other_gate.release()
+        assert [(await one.receipt()).version for one in (sent[1], behind[1])] == [2, 3]
+
+
+async def test_the_bus_rests_only_when_both_turns_do() -> None:
+    store, gates = two_at_a_time(), (Gate(), Gate())
+    async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
+        await warm(bus, "a", "b")
+        store.script.extend([gate.before for gate in gates])
+        for account in "ab":
+            await begin(tasks, bus, Deposit(account, 1))
+        await anyio.wait_all_tasks_blocked()
+        for gate in gates:
+            with anyio.move_on_after(1) as waited:
+                await bus.wait_settled()
+            assert waited.cancelled_caught
+            gate.release()
+        await bus.wait_settled()
+        assert bus.statistics().position == 4
+
+
+async def test_closing_answers_who_is_in_either_turn_and_behind_them() -> None:
+    store, gate = two_at_a_time(), Gate()
+    limits = Limits(turn_actors_min=1, shutdown_timeout_s=1)
+    async with anyio.create_task_group() as tasks:
+        bus = Bus(BANK, event_store=store, limits=limits)
+        async with bus:
+            await warm(bus, "a", "b")
+            store.script.extend([gate.before, gate.before])
+            staged = [await begin(tasks, bus, Deposit(account, 1)) for account in "ab"]
+            await anyio.wait_all_tasks_blocked()
+            behind = [await begin(tasks, bus, Deposit(account, 1)) for account in "ab"]
+        assert [type(await one.outcome()) for one in staged] == [OutcomeUnknown] * 2
+        assert [type(await one.outcome()) for one in behind] == [BusClosed] * 2
+        assert bus.report is not None
+        assert bus.report.commands == 4
+
+
+async def test_telemetry_is_told_of_each_of_two_batches_what_it_recorded() -> None:
+    store, gate, telemetry = two_at_a_time(), Gate(), RecordingTelemetry()
+    async with (
+        Bus(BANK, event_store=store, limits=ONE, telemetry=telemetry) as bus,
+        anyio.create_task_group() as tasks,
+    ):
+        await warm(bus, "a", "b")
+        telemetry.commits.clear()
+        store.script.append(gate.before)
+        first = await begin(tasks, bus, Deposit("a", 1))
+        await gate.reached.wait()
+        for _ in range(2):
+            await bus.send(Deposit("b", 1))
+        gate.release()
+        await first.receipt()
+        assert telemetry.commits == [(1, 1)] * 3
+        assert bus.statistics().events == 5
+
+
+async def test_a_cold_aggregate_recovered_while_its_turn_goes_on_belongs_to_the_next_one_alone() -> None:
+    store, gates = two_at_a_time(), (Gate(), Gate())
+    async with Bus(BANK, event_store=store) as bus:
+        await warm(bus, "a", "cold")
+    async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
+        await bus.send(Touch("a"))
+        store.script.extend([gate.before for gate in gates])
+        store.read_gate = read_gate = Gate()
+        # One turn has both: one of them to commit, the other one to recover.
+        first = [await begin(tasks, bus, Deposit("a", 1)), await begin(tasks, bus, Deposit("cold", 1))]
+        await gates[0].reached.wait()
+        read_gate.release()
+        await gates[1].reached.wait()
+        behind = await begin(tasks, bus, Deposit("cold", 2))
+        gates[0].release()
+        assert (await first[0].receipt()).version == 2
+        await anyio.wait_all_tasks_blocked()
+        assert not behind.is_done, "its aggregate is in the turn that goes on"
+        gates[1].release()
+        assert [(await one.receipt()).version for one in (first[1], behind)] == [2, 3]
