@@ -8,6 +8,7 @@ import anyio.lowlevel
 
 from bus.runtime.reply import Reply, Signal
 
+
 class Actor(Protocol):
     """A mailbox that the dispatcher runs; it is no task of its own."""
 

@@ -56,7 +56,10 @@ async def test_a_batch_is_decided_and_recorded_while_another_awaits_its_commit()
 
 async def test_fewer_than_are_worth_a_turn_wait_for_the_one_under_way() -> None:
     store, gate = two_at_a_time(), Gate()
-    async with Bus(BANK, event_store=store, limits=Limits(turn_actors_min=3)) as bus, anyio.create_task_group() as tasks:
+    async with (
+        Bus(BANK, event_store=store, limits=Limits(turn_actors_min=3)) as bus,
+        anyio.create_task_group() as tasks,
+    ):
         await warm(bus, "a", "b", "c", "d")
         store.script.append(gate.before)
         first = await begin(tasks, bus, Deposit("a", 1))
@@ -222,7 +225,9 @@ async def test_deadlines_are_kept_in_both_turns_and_by_who_waits_behind_them() -
     async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
         await warm(bus, "a", "b")
         store.script.extend([gate.before, gate.before])
-        sent = [await begin(tasks, bus, Deposit(account, 1), timeout=timeout) for account, timeout in (("a", 2), ("b", 3))]
+        sent = [
+            await begin(tasks, bus, Deposit(account, 1), timeout=timeout) for account, timeout in (("a", 2), ("b", 3))
+        ]
         await anyio.wait_all_tasks_blocked()
         behind = [await begin(tasks, bus, Deposit(account, 1), timeout=1) for account in "ab"]
         started = anyio.current_time()
