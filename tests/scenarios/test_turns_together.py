@@ -223,13 +223,17 @@ async def test_a_command_id_is_decided_in_one_of_the_turns_and_joined_by_whoever
 async def test_deadlines_are_kept_in_both_turns_and_by_who_waits_behind_them() -> None:
     store, gate = two_at_a_time(), Gate()
     async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
-        await warm(bus, "a", "b")
-        store.script.extend([gate.before, gate.before])
-        sent = [
-            await begin(tasks, bus, Deposit(account, 1), timeout=timeout) for account, timeout in (("a", 2), ("b", 3))
-        ]
+        await warm(bus, "a", "b", "c")
+        store.script.append(gate.before)
+        sent = [await begin(tasks, bus, Deposit("a", 1), timeout=2)]
+        await gate.reached.wait()
+        behind = [await begin(tasks, bus, Deposit("a", 1), timeout=1)]
+        await bus.send(Deposit("c", 1))
+        assert bus.statistics().mailboxes == 1, "a turn that has passed it by has not lost it"
+        store.script.append(gate.before)
+        sent.append(await begin(tasks, bus, Deposit("b", 1), timeout=3))
         await anyio.wait_all_tasks_blocked()
-        behind = [await begin(tasks, bus, Deposit(account, 1), timeout=1) for account in "ab"]
+        behind.append(await begin(tasks, bus, Deposit("b", 1), timeout=1))
         started = anyio.current_time()
         assert [type(await one.outcome()) for one in behind] == [DeadlineExceeded] * 2
         assert anyio.current_time() - started == pytest.approx(1)
@@ -237,7 +241,7 @@ async def test_deadlines_are_kept_in_both_turns_and_by_who_waits_behind_them() -
         assert anyio.current_time() - started == pytest.approx(3)
         gate.release()
         await bus.wait_settled()
-        assert len(await names(bus)) == 4
+        assert len(await names(bus)) == 6
 
 
 async def test_of_cancelled_senders_what_is_staged_in_either_turn_is_recorded_and_nothing_else() -> None:
@@ -265,20 +269,25 @@ async def test_a_turn_that_crashes_takes_nothing_of_the_one_beside_it_along() ->
         return Appended(0, {0: object()})  # type: ignore[dict-item]
 
     async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
-        await warm(bus, "a", "b")
+        await warm(bus, "a", "b", "c")
         other_gate = Gate()
-        store.script.extend([nonsense, other_gate.before])
-        sent = [await begin(tasks, bus, Deposit("a", 1)), await begin(tasks, bus, Deposit("b", 1))]
-        await anyio.wait_all_tasks_blocked()
-        behind = [await begin(tasks, bus, Deposit(account, 2)) for account in "ab"]
+        store.script.append(nonsense)
+        sent = [await begin(tasks, bus, Deposit("a", 1))]
+        await gate.reached.wait()
+        behind = [await begin(tasks, bus, Deposit("a", 2))]
+        await bus.send(Deposit("c", 1))
+        store.script.append(other_gate.before)
+        sent.append(await begin(tasks, bus, Deposit("b", 1)))
+        await other_gate.reached.wait()
+        behind.append(await begin(tasks, bus, Deposit("b", 2)))
         gate.release()
-        crashed = await sent[0].outcome()
-        assert isinstance(crashed, OutcomeUnknown)
+        assert isinstance(await sent[0].outcome(), OutcomeUnknown)
         assert (await behind[0].receipt()).version == 2, "what was behind it is decided anew"
-        assert bus.statistics().restarts == 1
+        await anyio.wait_all_tasks_blocked()
         assert not sent[1].is_done
         other_gate.release()
         assert [(await one.receipt()).version for one in (sent[1], behind[1])] == [2, 3]
+        assert bus.statistics().restarts == 1
 
 
 async def test_the_bus_rests_only_when_both_turns_do() -> None:
@@ -334,23 +343,60 @@ async def test_telemetry_is_told_of_each_of_two_batches_what_it_recorded() -> No
         assert bus.statistics().events == 5
 
 
-async def test_a_cold_aggregate_recovered_while_its_turn_goes_on_belongs_to_the_next_one_alone() -> None:
+async def test_a_turn_that_ends_gives_back_nobody_whom_it_had_no_room_for() -> None:
     store, gates = two_at_a_time(), (Gate(), Gate())
-    async with Bus(BANK, event_store=store) as bus:
-        await warm(bus, "a", "cold")
-    async with Bus(BANK, event_store=store, limits=ONE) as bus, anyio.create_task_group() as tasks:
-        await bus.send(Touch("a"))
+    limits = Limits(turn_actors_min=1, batch_commands_max=1)
+    async with Bus(BANK, event_store=store, limits=limits) as bus, anyio.create_task_group() as tasks:
+        await warm(bus, "a", "b", "c", "d")
         store.script.extend([gate.before for gate in gates])
-        store.read_gate = read_gate = Gate()
-        # One turn has both: one of them to commit, the other one to recover.
-        first = [await begin(tasks, bus, Deposit("a", 1)), await begin(tasks, bus, Deposit("cold", 1))]
-        await gates[0].reached.wait()
-        read_gate.release()
+        # Of a share of two the first turn has room for one, and the second turn takes the other.
+        tasks.start_soon(bus.send_many, [Deposit(account, 1) for account in "abcd"])
         await gates[1].reached.wait()
-        behind = await begin(tasks, bus, Deposit("cold", 2))
+        assert [entry.stream for batch in store.batches[-2:] for entry in batch] == ["account-a", "account-b"]
+        behind = await begin(tasks, bus, Deposit("b", 2))
         gates[0].release()
-        assert (await first[0].receipt()).version == 2
         await anyio.wait_all_tasks_blocked()
         assert not behind.is_done, "its aggregate is in the turn that goes on"
         gates[1].release()
-        assert [(await one.receipt()).version for one in (first[1], behind)] == [2, 3]
+        assert (await behind.receipt()).version == 3
+        assert bus.statistics().restarts == 0
+
+
+@pytest.mark.parametrize("crashes", [False, True], ids=["commits", "crashes"])
+async def test_a_cold_aggregate_recovered_while_its_turn_goes_on_belongs_to_the_next_one_alone(crashes: bool) -> None:
+    store, gates = two_at_a_time(), (Gate(), Gate())
+
+    async def nonsense(record: Record) -> Appended:
+        await gates[0].passed()
+        return Appended(0, {0: object()})  # type: ignore[dict-item]
+
+    async with Bus(BANK, event_store=store) as bus:
+        await warm(bus, "a", "cold")
+    limits = Limits(turn_actors_min=2)
+    async with Bus(BANK, event_store=store, limits=limits) as bus, anyio.create_task_group() as tasks:
+        await warm(bus, "b", "c", "d")
+        await bus.send(Touch("a"))
+        before = Gate()
+        store.script.extend([before.before, nonsense if crashes else gates[0].before, gates[1].before])
+        store.read_gate = read_gate = Gate()
+        # Two that wait make one turn: one of them is to be committed, the other one to be recovered.
+        other = await begin(tasks, bus, Deposit("c", 1))
+        await before.reached.wait()
+        sent = [await begin(tasks, bus, Deposit(account, 1)) for account in ("a", "cold")]
+        await gates[0].reached.wait()
+        before.release()
+        await other.receipt()
+        read_gate.release()
+        await anyio.wait_all_tasks_blocked()
+        sent.append(await begin(tasks, bus, Deposit("b", 1)))
+        await gates[1].reached.wait()
+        assert {entry.stream for entry in store.batches[-1]} == {"account-cold", "account-b"}
+        behind = await begin(tasks, bus, Deposit("cold", 2))
+        gates[0].release()
+        assert isinstance(await sent[0].outcome(), OutcomeUnknown if crashes else Receipt)
+        assert all(isinstance(one, Receipt) for one in await bus.send_many([Deposit("c", 1), Deposit("d", 1)]))
+        assert not behind.is_done, "its aggregate is in the turn that goes on"
+        gates[1].release()
+        assert [(await one.receipt()).version for one in (sent[1], behind)] == [2, 3]
+        streams = [[entry.stream for entry in batch].count("account-cold") for batch in store.batches[-4:]]
+        assert max(streams) == 1
