@@ -99,8 +99,9 @@ class Dispatcher(Generic[A]):
             self._in_turns -= len(actors)
             if not self._under_way:
                 self._wanted = 1
-            held, self.held = self.held, []
-            self.put_first(held)
+            if self.held or self.ready:
+                held, self.held = self.held, []
+                self.put_first(held)
 
     def _share(self) -> list[A]:
         """The actors of a turn that begins now; none where it is better to wait for the end of another one."""
