@@ -67,6 +67,8 @@ class _Opened:
 class MemoryEventStore(_Opened):
     """Events in a list. `shared=True` lets several buses use one object at a time, as processes share a server."""
 
+    appends_at_once = 1
+
     def __init__(self, *, shared: bool = False) -> None:
         super().__init__()
         self.shared = shared

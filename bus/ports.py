@@ -49,6 +49,16 @@ class EventStore(Protocol):
         """Whether other writers may append: if so, decisions that record nothing are confirmed by an append too."""
         ...
 
+    @property
+    def appends_at_once(self) -> int:
+        """How many appends it takes at a time; 1 where they would only wait for each other.
+
+        Above 1, the bus makes a batch ready while another is committed, which pays where the commit is another
+        process's work. Batches under way together have neither a stream nor a command id in common, and each keeps
+        the laws of `append` whatever becomes of the other, in whichever order they are committed or answered.
+        """
+        ...
+
     async def __aenter__(self) -> Self: ...
 
     async def __aexit__(

@@ -56,12 +56,13 @@ class PostgresEventStore:
 
     `postgresql://user:password@host:5432/database?schema=name`; the schema is created where it is missing, which
     `read_only=True` does not. `timeout_s` bounds the wait for a connection and for each statement, `readers_max` the
-    connections that read at the same time (one more appends, and one listens), `heads_max` the streams whose version
+    connections that read at the same time (two more append, and one listens), `heads_max` the streams whose version
     is remembered. `notify_interval_s` is the shortest time between two messages to other processes. Behind a pooler
     that gives each transaction another session write `?pooled=yes`; then `listen_url` may name the server itself.
     """
 
     shared = True
+    appends_at_once = 2
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class PostgresEventStore:
             if isinstance(error, DRIVER_ERRORS):
                 raise unusable(error, self.url) from error
             raise
-        self._writers = Connections(self._target, 1, connect_timeout_s=self._timeout_s)
+        self._writers = Connections(self._target, self.appends_at_once, connect_timeout_s=self._timeout_s)
         self._writers.add(connection)
         self._heads = Heads(self._heads_max)
         # A channel belongs to a database, in which there may be several stores.

@@ -10,10 +10,10 @@ Anchor: TypeAlias = tuple[int, str]
 class Heads:
     """The streams appended to last, with the versions that they reached; bounded.
 
-    The anchor is the last event that this store has appended. Where that is still in its place nothing before it is
-    gone, for nothing but a restored backup, or a failover to a standby that had not got everything, takes events away.
-    So one look at it by each append stands for a look at every version remembered. That no other writer has gone
-    beyond one of them is for the unique index to say.
+    The anchor is the last event that this store is known to have appended. Where that is still in its place nothing
+    before it is gone, for nothing but a restored backup, or a failover to a standby that had not got everything, takes
+    events away. So one look at it by each append stands for a look at every version remembered. That no other writer
+    has gone beyond one of them is for the unique index to say.
     """
 
     def __init__(self, streams_max: int) -> None:
@@ -31,7 +31,8 @@ class Heads:
 
     def update(self, reached: Mapping[str, int], anchor: Anchor, names: Collection[str] = ()) -> None:
         """After an append; the least recent half of the streams is let go at times."""
-        self.anchor = anchor
+        # Of two that were under way together, the earlier one may be heard of last.
+        self.anchor = anchor if self.anchor is None else max(anchor, self.anchor)
         if names:
             self.names = self.names.union(names)
         self._young.update(reached)

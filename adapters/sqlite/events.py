@@ -43,6 +43,7 @@ class SqliteEventStore:
     """
 
     shared = False
+    appends_at_once = 1
 
     def __init__(
         self,

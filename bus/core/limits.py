@@ -24,6 +24,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     batch_commands_max: int = 2_048
     """Commands decided in one turn and committed in one transaction."""
+    turn_actors_min: int = 24
+    """Aggregates with mail for which a turn begins beside another one, on a store that takes more appends at once."""
     batch_bytes_max: int = 16 * 1024 * 1024
     """Payload bytes after which a turn takes no further command."""
     command_events_max: int = 1_000

@@ -31,12 +31,17 @@ class Feed:
         """Adds the events that follow position `before`.
 
         If the window does not end exactly there, another writer was in between: the window starts anew, and readers
-        fetch from the store what they miss.
+        fetch from the store what they miss. Of two batches that were under way together, the earlier one may come
+        last: then it goes before the window, or nowhere where another's lie in between.
         """
-        if self._before + len(self._events) != before:
-            self._events = []
+        if before + len(events) == self._before:
+            self._events[:0] = events
             self._before = before
-        self._events.extend(events)
+        elif before >= self._before:
+            if self._before + len(self._events) != before:
+                self._events = []
+                self._before = before
+            self._events.extend(events)
         surplus = len(self._events) - self._events_max
         # Shortened rarely and by much, since shortening a list moves all that remains.
         if surplus > self._events_max // 2:

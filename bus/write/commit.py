@@ -21,6 +21,9 @@ class Committed(msgspec.Struct, frozen=True):
     recorded_at: datetime
     attempts: int
     """Above 1, an entry that is already recorded may be our own earlier attempt."""
+    commands: int = 0
+    events: int = 0
+    """Recorded; 0 events where nothing was refused, since whoever gives them their places counts them on the way."""
 
 
 class Uncertain(msgspec.Struct, frozen=True):
@@ -58,24 +61,26 @@ class GroupCommit:
                 log.warning("append is uncertain", store=self._store.url, attempt=attempt, error=repr(error))
                 failure = error
             else:
-                self._count(entries, appended, recorded_at if attempt > 1 else None)
-                return Committed(appended, recorded_at, attempt)
+                commands, events = _recorded(entries, appended, recorded_at if attempt > 1 else None)
+                self.batches += 1
+                self.commands += commands
+                self.events += events
+                return Committed(appended, recorded_at, attempt, commands, events)
             if attempt < limits.append_attempts_max:
                 await anyio.sleep(backoff_s(limits.append_backoff_s, limits.append_backoff_max_s, attempt))
         return Uncertain(failure)
 
-    def _count(self, entries: Sequence[Append], appended: Appended, earlier: datetime | None) -> None:
-        self.batches += 1
-        self.commands += len(entries)
-        if not appended.refused:
-            # Whoever gives the events their places counts them on the way.
-            return
-        self.events += sum([len(entry.events) for entry in entries])
-        for index, refusal in appended.refused.items():
-            entry = entries[index]
-            if not is_own(entry, refusal, earlier):
-                self.commands -= 1
-                self.events -= len(entry.events)
+
+def _recorded(entries: Sequence[Append], appended: Appended, earlier: datetime | None) -> tuple[int, int]:
+    """Commands and events, as `Committed` counts them."""
+    if not appended.refused:
+        return len(entries), 0
+    refused = [
+        len(entries[index].events)
+        for index, refusal in appended.refused.items()
+        if not is_own(entries[index], refusal, earlier)
+    ]
+    return len(entries) - len(refused), sum([len(entry.events) for entry in entries]) - sum(refused)
 
 
 def is_own(entry: Append, refusal: Refusal | None, earlier: datetime | None) -> bool:

@@ -33,7 +33,9 @@ class Turn:
         self.staged: list[Staged] = []
         """In the order decided; per actor that is the order sent."""
         self.taken: list[list[Envelope]] = []
-        """The mail that was looked at; what of it is still open at the end is in `again`, or the turn crashed."""
+        """The mail that was looked at, some of which may be in its mailbox again, undecided."""
+        self.actors: list[Actor] = []
+        """Whose mail that is: the turn has them until it gives them back, and no other may decide for them."""
         self.cold: list[Actor] = []
         self.again: list[Actor] = []
         """Actors with mail left for the next turn."""
@@ -78,6 +80,7 @@ class Deciding:
             if room <= 0 or turn.payload_bytes >= bytes_max:
                 # Before those who had their share: a mailbox that never empties keeps nobody from their turn.
                 again[:0] = actors[index:]
+                actors = actors[:index]
                 break
             actor.busy = True
             if actor.state is None:
@@ -86,16 +89,17 @@ class Deciding:
             mail = actor.mail
             assert mail is not None, "only actors with mail are ready"
             actor.mail = None
-            taken.append(mail)
             left: list[Envelope] = []
             if len(mail) > room:
                 mail, left = mail[:room], mail[room:]
+            taken.append(mail)
             room -= len(mail)
             rest = self._decide_mail(turn, actor, mail)
             if rest or left:
                 actor.mail = [*(rest or ()), *left]
                 again.append(actor)
         turn.commands = self._commands_max - room
+        turn.actors = [mail[0].actor for mail in taken] if turn.cold else actors
 
     def _decide_mail(self, turn: Turn, actor: Actor, mail: list[Envelope]) -> list[Envelope] | None:
         """Decides one actor's mail in the order sent; returns what must wait for another turn.

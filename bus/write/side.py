@@ -50,14 +50,17 @@ class WriteSide:
         self._clock = clock
         self._limits = limits
         self._telemetry = telemetry
-        self._turn: Turn | None = None
+        self._turns: list[Turn] = []
+        """Those under way; more than one only where the store takes more appends at once."""
         self._recovering: set[Actor] = set()
         self._lost = 0
         """Commands whose outcome was unknown when the bus was closed."""
         self.doubt: Uncertain | None = None
         """A batch that may have moved the end of the store without anybody's knowledge."""
         self.directory = Directory(limits)
-        self.dispatcher: Dispatcher[Actor] = Dispatcher(self._run_turn, new_reply)
+        self.dispatcher: Dispatcher[Actor] = Dispatcher(
+            self._run_turn, new_reply, turns_max=store.appends_at_once, actors_min=limits.turn_actors_min
+        )
         self.deadlines = Deadlines(
             mailboxes=self._mailboxes,
             staged=self._staged,
@@ -92,7 +95,8 @@ class WriteSide:
 
     def start(self) -> None:
         """Starts the dispatcher and its helpers."""
-        self._supervisor.start("dispatcher", self.dispatcher.run)
+        for _ in range(self._store.appends_at_once):
+            self._supervisor.start("dispatcher", self.dispatcher.run)
         self._supervisor.start("deadlines", self.deadlines.run)
         self._supervisor.start("passivation", self._passivate)
         if self.snapshots.is_wanted:
@@ -104,31 +108,41 @@ class WriteSide:
         return self.intake.in_flight
 
     async def _run_turn(self, actors: list[Actor]) -> None:
-        """Steps 4 to 7 for all that have mail: decide, commit, settle, publish."""
-        started = self._clock.monotonic()
-        turn = self._turn = Turn(started)
+        """Steps 4 to 7 for all that have mail: decide, commit, settle, publish.
+
+        Turns that go on beside each other have no actor in common, and so nothing that one of them decides rests on
+        what another has not committed.
+        """
+        turn = Turn(self._clock.monotonic())
+        self._turns.append(turn)
         again: Mapping[Actor, list[Envelope]] = {}
         try:
             self._deciding.decide(turn, actors)
             if turn.cold:
-                self._recover(turn.cold)
+                # From now on the recovery has them, and gives them back.
+                cold, turn.cold = turn.cold, []
+                self._recover(cold)
+            if turn.again:
+                # Another turn may have those for whom this one had no room, while this one awaits its commit.
+                left, turn.again = turn.again, []
+                self.dispatcher.put_first(left)
             if turn.staged:
                 again = await self._commit(turn)
             if self.snapshots.is_wanted:
-                self.snapshots.look(actors)
+                self.snapshots.look(turn.actors)
         except BaseException:
             self._break(turn, actors)
+            again = {}
             raise
         finally:
-            self._turn = None
-            self._release(actors, turn, again)
+            self._turns.remove(turn)
+            self._release(turn, again)
             # An error that was staged leads back to the turn by its traceback: see `Envelope.let_go`.
             turn.staged.clear()
 
     async def _commit(self, turn: Turn) -> Mapping[Actor, list[Envelope]]:
         if not turn.entries:
             return self._settling.committed(turn, None)
-        commands, events = self.commit.commands, self.commit.events
         outcome = await self.commit.append(turn.entries)
         if isinstance(outcome, Uncertain) and not self._store.shared:
             # Who follows a shared store looks there again and again; here nobody would before the next commit.
@@ -140,7 +154,7 @@ class WriteSide:
         again = self._settling.committed(turn, outcome)
         self.commit.events += turn.events
         self._telemetry.committed(
-            self.commit.commands - commands, self.commit.events - events, self._clock.monotonic() - turn.started
+            outcome.commands, outcome.events + turn.events, self._clock.monotonic() - turn.started
         )
         return again
 
@@ -161,16 +175,13 @@ class WriteSide:
                 log.warning("end of the store is unknown", store=self._store.url, attempt=attempt, error=repr(error))
                 await anyio.sleep(backoff_s(self._limits.append_backoff_s, self._limits.append_backoff_max_s, attempt))
 
-    def _release(self, actors: list[Actor], turn: Turn, again: Mapping[Actor, list[Envelope]]) -> None:
+    def _release(self, turn: Turn, again: Mapping[Actor, list[Envelope]]) -> None:
         """Gives the turn's actors back: what must be decided again goes before what has come since."""
-        now, recovering, move_to_end = turn.started, self._recovering, self.directory.actors.move_to_end
-        for actor in actors:
-            # One that was cold may have been recovered, or given up and passivated, in the meantime.
-            if actor.busy and not (recovering and actor in recovering):
-                actor.busy = False
-                actor.last_used = now
-                move_to_end(actor.stream)
-        ready = self.dispatcher.ready
+        now, move_to_end = turn.started, self.directory.actors.move_to_end
+        for actor in turn.actors:
+            actor.busy = False
+            actor.last_used = now
+            move_to_end(actor.stream)
         for actor, envelopes in again.items():
             if actor.mail is None:
                 # Whoever left mail for the next turn, or has got new mail since, is in line already.
@@ -179,27 +190,23 @@ class WriteSide:
             else:
                 actor.mail = envelopes + actor.mail
         if turn.again:
-            self.dispatcher.ready = []
-            for actor in turn.again:
-                self.dispatcher.wake(actor)
-            self.dispatcher.ready.extend(ready)
+            self.dispatcher.put_first(turn.again)
         self.directory.trim()
 
     def _break(self, turn: Turn, actors: list[Actor]) -> None:
         """After a crash or the end of the turn itself: nobody is left hanging, and no state is trusted."""
         for mail in turn.taken:
+            actor = mail[0].actor
+            actor.state = None
+            undecided = set(actor.mail or ())
             for envelope in mail:
-                if envelope.is_open:
+                if envelope.is_open and envelope not in undecided:
                     if not self.intake.is_open:
                         self._lost += 1 + len(envelope.twins or ())
                     self.intake.settle(envelope, unknown(envelope, "the bus stopped while recording it"))
-            actor = mail[0].actor
-            actor.state = None
-            actor.mail = [envelope for envelope in actor.mail or () if envelope.is_open] or None
-        ready = set(self.dispatcher.ready)
-        turn.again = [
-            actor for actor in actors if actor.mail is not None and actor not in ready and actor not in self._recovering
-        ]
+        turn.actors = [mail[0].actor for mail in turn.taken] + turn.cold
+        in_line = {*self.dispatcher.ready, *self.dispatcher.held, *self._recovering}
+        turn.again = [actor for actor in actors if actor.mail is not None and actor not in in_line]
 
     def _recover(self, actors: list[Actor]) -> None:
         self._recovering.update(actors)
@@ -265,13 +272,12 @@ class WriteSide:
 
     def _mailboxes(self) -> Iterable[Actor]:
         yield from self.dispatcher.ready
+        yield from self.dispatcher.held
         yield from self._recovering
-        if self._turn is not None:
-            yield from self._turn.again
 
     def _staged(self) -> Iterable[Envelope]:
-        if self._turn is not None:
-            yield from [staged[0] for staged in self._turn.staged]
+        for turn in self._turns:
+            yield from [staged[0] for staged in turn.staged]
 
     def abandon(self) -> int:
         """Answers everything still in flight once the dispatcher has ended; returns how many commands that were."""

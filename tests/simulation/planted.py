@@ -1,16 +1,19 @@
 """Planted bugs: each breaks the bus in one place while it is in force, as somebody might have written it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from asyncio import current_task
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
 from bus.core.errors import BusError
-from bus.core.messages import Receipt
+from bus.core.messages import Receipt, Recorded
 from bus.core.stored import Appended, Checkpoint, Claim, Stale, ViewChanges
 from bus.read.projector import Attempt, Projector
 from bus.read.subscription import Subscription
+from bus.runtime.dispatcher import Dispatcher
+from bus.runtime.feed import Feed
 from bus.write import directory
 from bus.write.commit import Committed
 from bus.write.deciding import Deciding, Turn
@@ -176,6 +179,64 @@ def passivate_an_actor_with_mail(patch: Patch) -> None:
     patch.setattr(directory, "_is_idle", lambda actor: not actor.busy)
 
 
+def give_one_actor_to_two_turns(patch: Patch) -> None:
+    """A turn takes whoever has mail, even those whose last commands another turn is committing."""
+    share = Dispatcher._share
+
+    def greedy(self: Dispatcher[Actor]) -> list[Actor]:
+        for actor in self.ready:
+            actor.busy = False
+        return share(self)
+
+    patch.setattr(Dispatcher, "_share", greedy)
+
+
+def give_back_whom_another_turn_has(patch: Patch) -> None:
+    """A turn gives back all that it was given, those too that it left to others and that another turn has by now."""
+    run_turn, release = WriteSide._run_turn, WriteSide._release
+    given: dict[int, list[Actor]] = {}
+
+    async def noting(self: WriteSide, actors: list[Actor]) -> None:
+        given[id(current_task())] = list(actors)
+        await run_turn(self, actors)
+
+    def generous(self: WriteSide, turn: Turn, again: Any) -> None:
+        for actor in given[id(current_task())]:
+            if actor not in self._recovering:
+                actor.busy = False
+        release(self, turn, again)
+
+    patch.setattr(WriteSide, "_run_turn", noting)
+    patch.setattr(WriteSide, "_release", generous)
+
+
+def publish_in_the_order_of_the_answers(patch: Patch) -> None:
+    """The feed takes what is committed for what follows, whichever of two batches is answered first."""
+    publish = Feed.publish
+
+    def hasty(self: Feed, before: int, events: Sequence[Recorded[Any]]) -> None:
+        publish(self, self._before + len(self._events) if self._before + len(self._events) > before else before, events)
+
+    patch.setattr(Feed, "publish", hasty)
+
+
+def leave_the_mail_of_who_is_under_way(patch: Patch) -> None:
+    """Mail that came while another turn had the actor is forgotten when that turn ends."""
+    share = Dispatcher._share
+
+    def forgetful(self: Dispatcher[Actor]) -> list[Actor]:
+        actors = share(self)
+        self.held.clear()
+        return actors
+
+    patch.setattr(Dispatcher, "_share", forgetful)
+
+
+def look_at_the_deadlines_of_one_turn(patch: Patch) -> None:
+    """Who waits for the second of two commits waits beyond every deadline."""
+    patch.setattr(WriteSide, "_staged", lambda self: [one[0] for turn in self._turns[:1] for one in turn.staged])
+
+
 BUGS: Iterable[Callable[[Patch], None]] = (
     acknowledge_before_commit,
     forget_to_reset_the_staged_state,
@@ -188,4 +249,9 @@ BUGS: Iterable[Callable[[Patch], None]] = (
     decide_again_without_recovering,
     answer_a_rejection_early,
     passivate_an_actor_with_mail,
+    give_one_actor_to_two_turns,
+    give_back_whom_another_turn_has,
+    publish_in_the_order_of_the_answers,
+    leave_the_mail_of_who_is_under_way,
+    look_at_the_deadlines_of_one_turn,
 )

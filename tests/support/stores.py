@@ -21,8 +21,9 @@ NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
 class FakeEventStore(MemoryEventStore):
     """Keeps the laws of the port; `script` says what happens to the next appends, one step for each."""
 
-    def __init__(self, *, shared: bool = False) -> None:
+    def __init__(self, *, shared: bool = False, appends_at_once: int = 1) -> None:
         super().__init__(shared=shared)
+        self.appends_at_once = appends_at_once
         self.script: deque[Step] = deque()
         self.batches: list[list[Append]] = []
         """What `append` was given, attempt by attempt."""

@@ -39,6 +39,8 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
 
     shared: float = 0.5
     """A history's event store is one to which others write as well."""
+    appends_together: float = 0.5
+    """A history's event store takes two appends at a time, which may be committed and answered in either order."""
     foreign_append: float = 0.08
     """Another writer appends to one of the same streams in between. Only where the store is shared."""
 
@@ -71,8 +73,10 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
         """These, with each kind left in by that share of chance."""
         kept: dict[str, Any] = {}
         for name in self.__struct_fields__:
-            kept[name] = getattr(self, name) if chance.random() < share else 0
-        return Faults(**kept)
+            # Two appends at a time are no fault, which others could hide.
+            if name != "appends_together":
+                kept[name] = getattr(self, name) if chance.random() < share else 0
+        return Faults(**kept, appends_together=self.appends_together)
 
 
 def tight_limits(chance: Random, given: Limits | None = None) -> Limits:

@@ -53,7 +53,8 @@ class Simulation:
             world.is_calm = life > LIVES_MAX // 2
             loop = simulated_loop(world.schedule, time)
             world.history.clock = functools.partial(_clock, loop, life)
-            world.history.note("open", "a shared store" if world.is_shared else "")
+            store = ["a shared store"] if world.is_shared else []
+            world.history.note("open", ", ".join(store + ["two appends at a time"] * (world.appends_at_once > 1)))
             world.resume_late(loop)
             finished = self._run_life(loop)
             time = loop.time()

@@ -76,6 +76,7 @@ class SimulatedEventStore(Disk):
         self._draw = draw
         self._check_process = check
         self.shared = world.is_shared
+        self.appends_at_once = world.appends_at_once
         self.identity = world.events.identity
 
     async def append(self, batch: Sequence[Append], recorded_at: datetime) -> Appended:

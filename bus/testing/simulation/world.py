@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any, TypeVar
 
+import msgspec
+
 from bus.core.application import Application
 from bus.core.limits import Limits
 from bus.core.messages import Command, Recorded
@@ -48,6 +50,10 @@ class World:
         self.faults = faults.drawn(self.chance)
         self.limits = tight_limits(self.chance, limits) if self.chance.random() < faults.tight_limits else limits
         self.is_shared = self.chance.random() < faults.shared
+        side_by_side = Random(f"{seed} side by side")
+        self.appends_at_once = 2 if side_by_side.random() < faults.appends_together else 1
+        if self.appends_at_once > 1:
+            self.limits = msgspec.structs.replace(self.limits, turn_actors_min=side_by_side.choice([1, 1, 2]))
         self.is_calm = False
         """Whether nothing goes wrong any more, so that what can finish does."""
         self.violation: str | None = None

@@ -18,3 +18,11 @@ def test_what_is_cleared_is_not_known() -> None:
     heads.clear()
     assert heads.get("a-1") is None
     assert heads.anchor is None
+
+
+def test_of_appends_that_were_under_way_together_the_later_one_stays_the_anchor() -> None:
+    heads = Heads(10)
+    heads.update({"b-1": 1}, (2, "c2"))
+    heads.update({"a-1": 1}, (1, "c1"))
+    assert heads.anchor == (2, "c2")
+    assert (heads.get("a-1"), heads.get("b-1")) == (1, 1)

@@ -64,6 +64,42 @@ def test_the_window_starts_anew_after_events_of_another_writer() -> None:
     assert feed.head == 6
 
 
+def test_a_batch_that_comes_late_goes_before_the_one_that_overtook_it() -> None:
+    feed = Feed(10)
+    feed.publish(0, recorded(1, 2))
+    feed.publish(4, recorded(5, 6))
+    feed.publish(2, recorded(3, 4))
+    assert positions(feed, 2) == [3, 4, 5, 6]
+    assert feed.head == 6
+    feed.publish(6, recorded(7, 7))
+    assert positions(feed, 2) == [3, 4, 5, 6, 7]
+
+
+def test_a_batch_that_comes_so_late_that_it_meets_no_window_changes_nothing() -> None:
+    feed = Feed(10)
+    feed.publish(4, recorded(5, 6))
+    feed.publish(1, recorded(2, 2))
+    assert positions(feed, 1) is None
+    assert positions(feed, 4) == [5, 6]
+    assert feed.head == 6
+
+
+@pytest.mark.parametrize("events_max", [1, 2, 3, 10])
+def test_what_comes_late_keeps_the_window_bounded_and_without_a_gap(events_max: int) -> None:
+    chance, feed, head = random.Random(events_max), Feed(events_max), 0
+    late: list[tuple[int, int]] = []
+    for _ in range(300):
+        first, head = head, head + chance.randrange(1, 5)
+        late.append((first, head))
+        chance.shuffle(late)
+        for before, last in [late.pop() for _ in range(chance.randrange(len(late) + 1))]:
+            feed.publish(before, recorded(before + 1, last))
+            for after in range(max(0, head - 15), head + 1):
+                found = positions(feed, after)
+                assert found is None or found == list(range(after + 1, after + 1 + len(found)))
+        assert len(feed._events) <= events_max + events_max // 2
+
+
 def test_the_head_never_goes_back() -> None:
     feed = Feed(10)
     feed.advance(7)

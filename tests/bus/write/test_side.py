@@ -244,3 +244,18 @@ async def test_telemetry_is_told_of_each_batch_what_it_recorded() -> None:
         store.script.append(unavailable)
         await bus.send_many([Deposit("a", 1)])
         assert telemetry.commits == [(3, 5)], "a batch that failed is no batch"
+
+
+@pytest.mark.parametrize("limits", [Limits(batch_commands_max=1), Limits(batch_bytes_max=1)], ids=["full", "large"])
+async def test_what_a_turn_that_crashed_had_left_is_decided_by_the_next_one(limits: Limits) -> None:
+    store = FakeEventStore()
+
+    async def nonsense(record: Record) -> Appended:
+        return Appended(0, {0: object()})  # type: ignore[dict-item]
+
+    async with Bus(BANK, event_store=store, limits=limits) as bus:
+        await bus.send_many([Touch("a"), Touch("b")])
+        store.script.append(nonsense)
+        outcomes = await bus.send_many([Open("a"), Open("a"), Open("b")])
+        assert [type(one) for one in outcomes] == [OutcomeUnknown, Receipt, Receipt]
+        assert bus.statistics().restarts == 1
