@@ -19,6 +19,7 @@ models import from `bus.core`, applications from here.
 
 from bus.bus import Bus
 from bus.core.application import Application
+from bus.core.conditions import above, at_least, at_most, below, between, one_of
 from bus.core.decider import Decider
 from bus.core.errors import (
     BusClosed,
@@ -28,6 +29,7 @@ from bus.core.errors import (
     ConflictExhausted,
     DeadlineExceeded,
     DefinitionError,
+    InvalidCursor,
     NotProjected,
     NotRecorded,
     NotSettled,
@@ -58,8 +60,10 @@ from bus.core.messages import (
     REMOVED,
     Answer,
     Command,
+    Cursor,
     Event,
     Loaded,
+    Page,
     Query,
     Receipt,
     Recorded,
@@ -87,11 +91,13 @@ __all__ = [
     "CommandFailed",
     "CommandIdReused",
     "ConflictExhausted",
+    "Cursor",
     "DeadlineExceeded",
     "Decider",
     "DefinitionError",
     "Drop",
     "Event",
+    "InvalidCursor",
     "Limits",
     "Loaded",
     "MemoryEventStore",
@@ -101,6 +107,7 @@ __all__ = [
     "NotSettled",
     "OutcomeUnknown",
     "Overloaded",
+    "Page",
     "Parked",
     "Projection",
     "ProjectionStatistics",
@@ -134,4 +141,10 @@ __all__ = [
     "ViewNotIndexed",
     "Views",
     "ViewsMismatch",
+    "above",
+    "at_least",
+    "at_most",
+    "below",
+    "between",
+    "one_of",
 ]

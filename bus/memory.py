@@ -1,7 +1,7 @@
 """The in-memory stores: the shortest correct ones; they refuse exactly what the stores on SQL refuse."""
 
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Self
 from uuid import uuid4
 
-from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
+from bus.core.errors import StoreInUse, StoreUnavailable
+from bus.core.finding import Place, Where, holds, rank
 from bus.core.names import category_of
 from bus.core.projection import IndexValue
 from bus.core.stored import (
@@ -27,6 +28,8 @@ from bus.core.stored import (
     ViewChanges,
     ViewTable,
     entry_fault,
+    not_indexable,
+    other_indexes,
     view_fault,
 )
 
@@ -203,16 +206,21 @@ class MemoryViewStore(_Opened):
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
         self._check_open()
         for table in tables:
-            held = self._tables.get((table.projection, table.version))
-            if held is not None and held.indexes != table.indexes:
-                raise Unusable(
-                    f"the views of {table.projection!r} version {table.version} are indexed by {held.indexes}, "
-                    f"not by {table.indexes}: raise the projection's version to build them anew",
-                    store=self.url,
-                )
-        for table in tables:
             self._tables.setdefault((table.projection, table.version), _Views(table.indexes))
-        return {table: self._views(table).checkpoint for table in tables}
+        return {table: self._tables[table.projection, table.version].checkpoint for table in tables}
+
+    async def reindex(
+        self, table: ViewTable, values_of: Callable[[bytes], tuple[IndexValue, ...]], views_max: int
+    ) -> None:
+        self._check_open()
+        held = self._tables[table.projection, table.version]
+        if held.indexes == table.indexes:
+            return
+        rows = {key: StoredView(key, row.payload, values_of(row.payload)) for key, row in held.rows.items()}
+        for view in rows.values():
+            if (fault := view_fault(view)) is not None:
+                raise not_indexable(table, view.key, f"it is {fault}", self.url)
+        self._tables[table.projection, table.version] = _Views(table.indexes, held.checkpoint, rows)
 
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         self._check_open()
@@ -250,7 +258,7 @@ class MemoryViewStore(_Opened):
                 views.readers -= 1
 
     def _views(self, table: ViewTable) -> _Views:
-        return self._tables[table.projection, table.version]
+        return _indexed(self._tables, table, self.url)
 
 
 class MemoryViewReader:
@@ -260,28 +268,47 @@ class MemoryViewReader:
         self._tables = tables
 
     async def checkpoint(self, table: ViewTable) -> Checkpoint:
-        return self._tables[table.projection, table.version].checkpoint
+        return _indexed(self._tables, table, _Opened.url).checkpoint
 
     async def get(self, table: ViewTable, key: str) -> bytes | None:
-        view = self._tables[table.projection, table.version].rows.get(key)
+        view = _indexed(self._tables, table, _Opened.url).rows.get(key)
         return None if view is None else view.payload
 
     async def find(
-        self, table: ViewTable, where: Mapping[str, IndexValue], order_by: str | None, descending: bool, limit: int
-    ) -> Sequence[bytes]:
-        wanted = [(table.indexes.index(name), value) for name, value in where.items()]
-        rows = self._tables[table.projection, table.version].rows.values()
-        found = [row for row in rows if all(row.index_values[place] == value for place, value in wanted)]
+        self,
+        table: ViewTable,
+        where: Where,
+        order_by: str | None,
+        descending: bool,
+        limit: int,
+        *,
+        after: Place | None = None,
+    ) -> Sequence[tuple[str, bytes]]:
+        rows = _indexed(self._tables, table, _Opened.url).rows.values()
+        wanted = [(table.indexes.index(name), condition) for name, condition in where.items()]
+        found = [row for row in rows if all(holds(condition, row.index_values[place]) for place, condition in wanted)]
         found.sort(key=lambda row: row.key)
-        if order_by is not None:
-            place = table.indexes.index(order_by)
-            # The sort is stable, in reverse too: ties stay ascending by key.
-            found.sort(key=lambda row: _rank(row.index_values[place]), reverse=descending)
-        return [row.payload for row in found[:limit]]
+        place = None if order_by is None else table.indexes.index(order_by)
+
+        def value(row: StoredView) -> tuple[int, str | int | float]:
+            return rank(None if place is None else row.index_values[place])
+
+        # The sort is stable, in reverse too: ties stay ascending by key.
+        found.sort(key=value, reverse=descending)
+        if after is not None:
+            last = rank(after.value)
+            found = [
+                row
+                for row in found
+                if (value(row) < last if descending else value(row) > last)
+                or (value(row) == last and row.key > after.key)
+            ]
+        return [(row.key, row.payload) for row in found[:limit]]
 
 
-def _rank(value: IndexValue) -> tuple[int, str | int | float]:
-    """None before numbers before texts, as SQL sorts them."""
-    if value is None:
-        return 0, 0
-    return (2, value) if isinstance(value, str) else (1, value)
+def _indexed(tables: Mapping[tuple[str, int], _Views], table: ViewTable, url: str) -> _Views:
+    """The views, where they are indexed as the caller takes them to be."""
+    held = tables[table.projection, table.version]
+    if held.indexes != table.indexes:
+        raise other_indexes(table, held.indexes, url)
+    return held

@@ -1,6 +1,5 @@
 """The table of one projection version, and the statements on it."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from bus.core.stored import Checkpoint, ViewChanges
@@ -10,6 +9,8 @@ SELECT projection_key, projection, version, indexes, position, store_id, stream,
 FROM {schema}.projections ORDER BY projection_key
 """
 CREATE_PROJECTION = "INSERT INTO {schema}.projections VALUES ($1, $2, $3, $4, 0, '', '', 0)"
+NEXT_KEY = "SELECT coalesce(max(projection_key), 0) + 1 FROM {schema}.projections"
+"""One that no table has or had."""
 CHECKPOINT = "SELECT position, store_id, stream, stream_version FROM {schema}.projections WHERE projection_key = $1"
 
 _CREATE = """
@@ -84,16 +85,23 @@ class Table:
         places = ", ".join(f"${number}" for number in range(1, 12 + len(self.indexes)))
         return f"CALL {{schema}}.commit_views_{self.key}({places}, NULL)"
 
-    def find(self, where: Collection[str], order_by: str | None, *, descending: bool) -> str:
-        """Takes the values wanted, in the order of `where`, and the limit."""
-        conditions = " AND ".join([f"{self._column(name)} = ${place}" for place, name in enumerate(where, 1)])
-        order = "" if order_by is None else f"{self._column(order_by)} {'DESC' if descending else 'ASC'}, "
-        return (
-            f"SELECT payload FROM {{schema}}.views_{self.key} {'WHERE' if conditions else ''} {conditions} "
-            f"ORDER BY {order}key LIMIT ${len(where) + 1}"
-        )
+    def page(self, after: str | None) -> str:
+        """Keys and payloads in the order of keys; takes the key before, unless it is the first page, and the limit."""
+        later, limit = ("", "$1") if after is None else ("WHERE key > $1", "$2")
+        return f"SELECT key, payload FROM {{schema}}.views_{self.key} {later} ORDER BY key LIMIT {limit}"
 
-    def _column(self, index: str) -> str:
+    def fill(self) -> str:
+        """Takes a list for each column."""
+        columns = ["$1::text[]", "$2::bytea[]", *[f"${3 + place}::bytea[]" for place in range(len(self.indexes))]]
+        return f"INSERT INTO {{schema}}.views_{self.key} SELECT * FROM unnest({', '.join(columns)})"
+
+    def analyze(self) -> str:
+        return f"ANALYZE {{schema}}.views_{self.key}"
+
+    def drop(self) -> str:
+        return f"DROP PROCEDURE {{schema}}.commit_views_{self.key}; DROP TABLE {{schema}}.views_{self.key}"
+
+    def column(self, index: str) -> str:
         return f"by_{self.indexes.index(index) + 1}"
 
 

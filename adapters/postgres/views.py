@@ -1,20 +1,31 @@
 """The view store in PostgreSQL."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
 from adapters.postgres.connections import Connection, Connections
-from adapters.postgres.errors import DRIVER_ERRORS, InDoubt, is_certain, is_data_error, told, unavailable
+from adapters.postgres.errors import DRIVER_ERRORS, InDoubt, is_certain, is_data_error, sqlstate, told, unavailable
+from adapters.postgres.finding import statement
 from adapters.postgres.index_values import sortable
+from adapters.postgres.reindexing import Reindexing
 from adapters.postgres.schema import MIGRATION_LOCK, Layout, open_schema
 from adapters.postgres.urls import Target, target_of
-from adapters.postgres.view_tables import CHECKPOINT, CREATE_PROJECTION, PROJECTIONS, Table, checkpoints_of
+from adapters.postgres.view_tables import CHECKPOINT, CREATE_PROJECTION, NEXT_KEY, PROJECTIONS, Table, checkpoints_of
 from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
+from bus.core.finding import Place, Where, steps
 from bus.core.projection import IndexValue
-from bus.core.stored import Checkpoint, ViewChanges, ViewTable, text_fault, view_fault
+from bus.core.stored import (
+    Checkpoint,
+    ViewChanges,
+    ViewTable,
+    indexed_elsewhere,
+    other_indexes,
+    text_fault,
+    view_fault,
+)
 
 LAYOUT: Final = Layout(
     noun="view store",
@@ -25,6 +36,9 @@ LAYOUT: Final = Layout(
 
 _BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
 """A transaction sees what is committed at its first statement, so that comes at once."""
+
+_GONE = ("42883", "42P01", "42703")
+"""SQLSTATEs of a procedure, a table or a column that is not there."""
 
 Tables = dict[tuple[str, int], Table]
 """By projection and version."""
@@ -89,18 +103,15 @@ class PostgresViewStore:
     async def _find(self, connection: Connection, wanted: Sequence[ViewTable]) -> dict[ViewTable, Checkpoint]:
         """The checkpoints of those that exist."""
         found: dict[ViewTable, Checkpoint] = {}
+        # Another dictionary, since who reads by the old one has a snapshot in which the new tables are empty.
+        tables = dict(self._tables)
         named = {(table.projection, table.version): table for table in wanted}
         for key, projection, version, indexes, *checkpoint in await connection.fetch(self._sql(PROJECTIONS)):
-            held = self._tables[projection, version] = Table(key, tuple(indexes))
+            tables[projection, version] = Table(key, tuple(indexes))
             table = named.get((projection, version))
-            if table is not None and held.indexes != table.indexes:
-                raise Unusable(
-                    f"{self.url}: the views of {table.projection!r} version {table.version} are indexed by "
-                    f"{held.indexes}, not by {table.indexes}: raise the projection's version to build them anew",
-                    store=self.url,
-                )
             if table is not None:
                 found[table] = Checkpoint(*checkpoint)
+        self._tables = tables
         return found
 
     async def _create(self, connection: Connection, wanted: Sequence[ViewTable]) -> None:
@@ -110,10 +121,22 @@ class PostgresViewStore:
             found = await self._find(connection, wanted)
             for table in dict.fromkeys(wanted):
                 if table not in found:
-                    made = Table(len(await connection.fetch(self._sql(PROJECTIONS))) + 1, table.indexes)
+                    made = Table(await connection.fetchval(self._sql(NEXT_KEY)), table.indexes)
                     await connection.execute(self._sql(made.create()))
                     row = (made.key, table.projection, table.version, list(table.indexes))
                     await connection.execute(self._sql(CREATE_PROJECTION), *row)
+
+    async def reindex(
+        self, table: ViewTable, values_of: Callable[[bytes], tuple[IndexValue, ...]], views_max: int
+    ) -> None:
+        if self._tables[table.projection, table.version].indexes == table.indexes:
+            return
+        async with self._opened().lease() as connection:
+            try:
+                await Reindexing(connection, self._target, self._timeout_s).run(table, values_of, views_max)
+                await self._find(connection, [table])
+            except DRIVER_ERRORS as error:
+                raise unavailable(error, self.url) from error
 
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         wanted = [key for key in dict.fromkeys(keys) if text_fault(key) is None]
@@ -122,7 +145,7 @@ class PostgresViewStore:
                 async with asyncio.timeout(self._timeout_s):
                     rows = await connection.fetch(self._sql(self._table(table).load()), wanted)
             except DRIVER_ERRORS as error:
-                raise unavailable(error, self.url) from error
+                raise _gone(error, table, self.url) or unavailable(error, self.url) from error
         return {row[0]: row[1] for row in rows}
 
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
@@ -143,7 +166,7 @@ class PostgresViewStore:
                 if is_data_error(error):
                     raise ValueError(f"{self.url} cannot hold a view: {told(error)}") from error
                 if is_certain(error):
-                    raise unavailable(error, self.url) from error
+                    raise _gone(error, table, self.url) or unavailable(error, self.url) from error
                 raise InDoubt(f"{self.url}: it is not certain whether views were committed ({told(error)})") from error
 
     @asynccontextmanager
@@ -172,7 +195,7 @@ class PostgresViewStore:
         return self._writers
 
     def _table(self, table: ViewTable) -> Table:
-        return self._tables[table.projection, table.version]
+        return _indexed(self._tables, table, self.url)
 
     def _sql(self, query: str) -> str:
         return query.replace("{schema}", self._target.quoted_schema)
@@ -188,27 +211,35 @@ class PostgresViewReader:
         self._timeout_s = timeout_s
 
     async def checkpoint(self, table: ViewTable) -> Checkpoint:
-        return Checkpoint(*(await self._fetch(CHECKPOINT, self._table(table).key))[0])
+        found = await self._fetch(table, CHECKPOINT, self._table(table).key)
+        if not found:
+            raise indexed_elsewhere(table, self._target.url)
+        return Checkpoint(*found[0])
 
     async def get(self, table: ViewTable, key: str) -> bytes | None:
         if text_fault(key) is not None:
             return None
-        found = await self._fetch(self._table(table).get(), key)
+        found = await self._fetch(table, self._table(table).get(), key)
         return found[0][0] if found else None
 
     async def find(
-        self, table: ViewTable, where: Mapping[str, IndexValue], order_by: str | None, descending: bool, limit: int
-    ) -> Sequence[bytes]:
-        if any(isinstance(value, str) and text_fault(value) is not None for value in where.values()):
-            return []
-        try:
-            wanted = [sortable(value) for value in where.values()]
-        except ValueError:
-            # What no view can hold is found in none.
-            return []
-        query = self._table(table).find(where, order_by, descending=descending)
-        rows = await self._fetch(query, *wanted, limit)
-        return [payload for (payload,) in rows]
+        self,
+        table: ViewTable,
+        where: Where,
+        order_by: str | None,
+        descending: bool,
+        limit: int,
+        *,
+        after: Place | None = None,
+    ) -> Sequence[tuple[str, bytes]]:
+        held = self._table(table)
+        found: list[tuple[str, bytes]] = []
+        for step in steps(where, order_by, descending, after):
+            query, values = statement(held, step, descending, limit - len(found))
+            found += [(key, payload) for key, payload in await self._fetch(table, query, *values)]
+            if len(found) >= limit:
+                break
+        return found
 
     async def run(self, statements: str) -> None:
         """Statements without a result."""
@@ -218,12 +249,25 @@ class PostgresViewReader:
         except DRIVER_ERRORS as error:
             raise unavailable(error, self._target.url) from error
 
-    async def _fetch(self, query: str, *parameters: object) -> list[Any]:
+    async def _fetch(self, table: ViewTable, query: str, *parameters: object) -> list[Any]:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._connection.fetch(query.replace("{schema}", self._target.quoted_schema), *parameters)
         except DRIVER_ERRORS as error:
-            raise unavailable(error, self._target.url) from error
+            raise _gone(error, table, self._target.url) or unavailable(error, self._target.url) from error
 
     def _table(self, table: ViewTable) -> Table:
-        return self._tables[table.projection, table.version]
+        return _indexed(self._tables, table, self._target.url)
+
+
+def _indexed(tables: Tables, table: ViewTable, url: str) -> Table:
+    """The table, where it is indexed as the caller takes it to be."""
+    held = tables[table.projection, table.version]
+    if held.indexes != table.indexes:
+        raise other_indexes(table, held.indexes, url)
+    return held
+
+
+def _gone(error: BaseException, table: ViewTable, url: str) -> Unusable | None:
+    """The error, where what a statement names is not there any more."""
+    return indexed_elsewhere(table, url) if sqlstate(error) in _GONE else None

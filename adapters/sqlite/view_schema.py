@@ -1,6 +1,6 @@
 """The tables of the view store, each column with its law, and the statements on them."""
 
-from collections.abc import Collection
+import sqlite3
 from dataclasses import dataclass
 
 from adapters.sqlite.header import Layout
@@ -31,6 +31,7 @@ CREATE TABLE projections(
 
 PROJECTIONS = "SELECT projection_key, projection, version, view_table, indexes FROM projections"
 CREATE_PROJECTION = "INSERT INTO projections VALUES (?, ?, ?, ?, ?, 0, '', '', 0)"
+MOVE_TABLE = "UPDATE projections SET projection_key = ?, view_table = ?, indexes = ? WHERE projection_key = ?"
 CHECKPOINT = "SELECT position, store_id, stream, stream_version FROM projections WHERE projection_key = ?"
 MOVE_CHECKPOINT = """
 UPDATE projections SET position = ?, store_id = ?, stream = ?, stream_version = ?
@@ -72,14 +73,11 @@ class Table:
     def delete(self, keys: int) -> str:
         return f"DELETE FROM {quoted(self.name)} WHERE key IN ({','.join('?' * keys)})"
 
-    def find(self, where: Collection[str], order_by: str | None, *, descending: bool) -> str:
-        # IS and not =, since None is a value like others here; both use an index.
-        conditions = " AND ".join([f"{self.column(name)} IS ?" for name in where])
-        order = "" if order_by is None else f"{self.column(order_by)} {'DESC' if descending else 'ASC'}, "
-        return (
-            f"SELECT payload FROM {quoted(self.name)} {'WHERE' if conditions else ''} {conditions} "
-            f"ORDER BY {order}key LIMIT ?"
-        )
+
+def next_key(connection: sqlite3.Connection) -> int:
+    """One that no table has or had."""
+    found: int = connection.execute("SELECT coalesce(max(projection_key), 0) + 1 FROM projections").fetchone()[0]
+    return found
 
 
 def table_of(key: int, table: ViewTable) -> Table:

@@ -2,16 +2,17 @@
 
 import enum
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final, Generic, TypeAlias, TypeVar, get_origin
+from typing import Final, Generic, TypeAlias, TypeVar, get_origin
 from uuid import UUID
 
 import msgspec
 
 from bus.core import annotations
 from bus.core.errors import DefinitionError
+from bus.core.kinds import kinds_of
 from bus.core.messages import Event, Recorded, Removed, View
 from bus.core.names import is_stored_name
 
@@ -34,7 +35,7 @@ class Poison(enum.Enum):
 STOP: Final = Poison.STOP
 PARK: Final = Poison.PARK
 
-FIND_WORDS: Final = frozenset({"view", "order_by", "limit", "self"})
+FIND_WORDS: Final = frozenset({"view", "order_by", "limit", "after", "self"})
 """Parameters of `Views.find`, which therefore no view's field may be called."""
 
 
@@ -44,7 +45,8 @@ class Projection(Generic[V, E]):
 
     `key(recorded)` names the view that an event touches, several as a tuple, or none as `()`. `project(view, recorded,
     key)` returns the view after the event, given the one before it or None, or `REMOVED`. Both are pure. Raising
-    `version` builds the views anew. `indexes` names the fields by which views can be found.
+    `version` builds the views anew. `indexes` names the fields by which views can be found; where it alone is changed
+    the views are kept, and indexed anew when a bus is opened.
     Raises `DefinitionError` for annotations or types that cannot work.
     """
 
@@ -57,6 +59,8 @@ class Projection(Generic[V, E]):
     indexes: tuple[str, ...] = ()
 
     events: tuple[type[Event], ...] = field(init=False)
+    index_kinds: Mapping[str, frozenset[type]] = field(init=False)
+    """The kinds of values that each indexed field may have; see `bus/core/kinds.py`."""
 
     def __post_init__(self) -> None:
         what = f"projection {self.name!r}"
@@ -108,9 +112,13 @@ class Projection(Generic[V, E]):
             raise DefinitionError(f"{what}: {self.view.__qualname__} has no field {names} to index")
         described = msgspec.inspect.type_info(self.view)
         assert isinstance(described, msgspec.inspect.StructType)
-        for entry in described.fields:
-            if entry.name in self.indexes:
-                _check_indexable(entry.type, f"{what}: field {entry.name!r}")
+        kinds = {entry.name: kinds_of(entry.type) for entry in described.fields if entry.name in self.indexes}
+        for name, found in kinds.items():
+            if found is None:
+                raise DefinitionError(
+                    f"{what}: field {name!r} cannot be indexed: use a text, number, date, time, duration, UUID or enum"
+                )
+        object.__setattr__(self, "index_kinds", kinds)
 
     def index_values(self, view: View) -> tuple[IndexValue, ...]:
         """The values of the indexed fields, in the order of `indexes`."""
@@ -157,27 +165,3 @@ def _moment(value: datetime) -> str:
             raise TypeError(f"cannot index {value}: in UTC it is outside the calendar") from error
     text = value.isoformat().removesuffix("+00:00")
     return text if value.microsecond else f"{text}.000000"
-
-
-def _check_indexable(described: Any, what: str) -> None:
-    if isinstance(described, msgspec.inspect.UnionType):
-        for part in described.types:
-            _check_indexable(part, what)
-    elif not isinstance(described, _INDEXABLE):
-        raise DefinitionError(f"{what} cannot be indexed: use a text, number, date, time, duration, UUID or enum")
-
-
-_INDEXABLE = (
-    msgspec.inspect.NoneType,
-    msgspec.inspect.StrType,
-    msgspec.inspect.BoolType,
-    msgspec.inspect.IntType,
-    msgspec.inspect.FloatType,
-    msgspec.inspect.DateTimeType,
-    msgspec.inspect.DateType,
-    msgspec.inspect.TimeType,
-    msgspec.inspect.TimeDeltaType,
-    msgspec.inspect.UUIDType,
-    msgspec.inspect.EnumType,
-    msgspec.inspect.LiteralType,
-)

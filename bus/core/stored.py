@@ -1,9 +1,11 @@
 """Stored shapes: what passes between the bus and its stores, in bytes and numbers."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
+from bus.core.errors import Unusable
 from bus.core.fingerprint import fingerprint_or_none
 from bus.core.messages import Command
 from bus.core.projection import IndexValue
@@ -144,6 +146,34 @@ class ViewChanges(msgspec.Struct, frozen=True):
     checkpoint: Checkpoint
     put: tuple[StoredView, ...]
     removed: tuple[str, ...]
+
+
+def other_indexes(table: ViewTable, held: Sequence[str], url: str) -> Unusable:
+    """For who takes views to be indexed as they are not, or not any more."""
+    return Unusable(
+        f"{url}: the views of {table.projection!r} version {table.version} are indexed by {tuple(held)!r}, "
+        f"not by {table.indexes!r}: a bus of another release has opened them. Nothing was changed; run one release, "
+        "whose opening indexes the views by what its projection declares",
+        store=url,
+    )
+
+
+def indexed_elsewhere(table: ViewTable, url: str) -> Unusable:
+    """For who finds that the views are not where they were."""
+    return Unusable(
+        f"{url}: the views of {table.projection!r} version {table.version} were indexed anew by a bus of another "
+        f"release, and are not indexed by {table.indexes!r} any more. Nothing was changed; run that release here too",
+        store=url,
+    )
+
+
+def not_indexable(table: ViewTable, key: str, why: str, url: str) -> Unusable:
+    """For a view that is kept and cannot have the indexes that are declared now."""
+    return Unusable(
+        f"{url}: the view {key!r} of {table.projection!r} version {table.version} cannot be indexed by "
+        f"{table.indexes!r}: {why}. Nothing was changed; raise the projection's version to build its views anew",
+        store=url,
+    )
 
 
 def entry_fault(entry: Append) -> str | None:

@@ -14,6 +14,7 @@ from bus.read.following import Following
 from bus.read.progress import Progress
 from bus.read.projector import Projector, table_of
 from bus.read.queries import Queries
+from bus.read.reindexing import reindex
 from bus.read.watching import watch
 from bus.runtime.feed import Feed
 from bus.runtime.reply import Reply
@@ -57,6 +58,8 @@ class ReadSide:
         checkpoints = await self._view_store.prepare([table_of(projection) for projection in projections])
         for projection in projections:
             await self._check(projection, checkpoints[table_of(projection)])
+        for projection in projections:
+            await reindex(projection, self._view_store, self._limits)
         self.projectors = {
             projection.name: Projector(
                 self._application,

@@ -8,6 +8,8 @@ from tests.contracts.entries import NOON, entry
 from tests.contracts.event_reading import EventReadingLaws
 from tests.contracts.event_store import EventStoreLaws, NewStore
 from tests.contracts.snapshots import SnapshotLaws
+from tests.contracts.view_finding import ViewFindingLaws
+from tests.contracts.view_reindexing import ViewReindexingLaws
 from tests.contracts.view_store import NewViewStore, ViewStoreLaws
 
 
@@ -17,7 +19,7 @@ class TestMemoryEventStore(EventStoreLaws, EventReadingLaws, SnapshotLaws):
         return MemoryEventStore
 
 
-class TestMemoryViewStore(ViewStoreLaws):
+class TestMemoryViewStore(ViewStoreLaws, ViewFindingLaws, ViewReindexingLaws):
     @pytest.fixture
     def new_store(self) -> NewViewStore:
         return MemoryViewStore

@@ -142,7 +142,7 @@ async def answers(store: ViewStore, rows: Sequence[StoredView], questions: Seque
                 decoders={Row: msgspec.json.Decoder(Row).decode},
                 positions={"rows": FIRST.position},
                 after=0,
-                find_views_max=Limits().find_views_max,
+                limits=Limits(),
             )
             for where, order_by, limit, key in questions:
                 try:

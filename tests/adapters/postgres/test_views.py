@@ -13,6 +13,8 @@ from bus.core.errors import StoreUnavailable
 from bus.core.stored import Checkpoint, StoredView, ViewChanges
 from tests.adapters.postgres.conftest import Sql
 from tests.adapters.postgres.databases import schema_of
+from tests.contracts.view_finding import ViewFindingLaws
+from tests.contracts.view_reindexing import ViewReindexingLaws
 from tests.contracts.view_store import BOARD, FIRST, PLAIN, START, NewViewStore, ViewStoreLaws
 from tests.support.proxy import proxy
 
@@ -20,7 +22,7 @@ NewUrl = Callable[[], str]
 KEY = (StoredView("k", b"1"),)
 
 
-class TestPostgresViewStore(ViewStoreLaws):
+class TestPostgresViewStore(ViewStoreLaws, ViewFindingLaws, ViewReindexingLaws):
     @pytest.fixture
     def new_store(self, new_url: NewUrl) -> NewViewStore:
         return lambda: PostgresViewStore(new_url())

@@ -86,11 +86,12 @@ async def test_hostile_names_keys_and_values_of_views_are_names_keys_and_values(
         async with store.snapshot() as reader:
             for number, text in enumerate(HOSTILE):
                 assert await reader.get(table, text) == text.encode()
-                assert list(await reader.find(table, {name: text}, name, False, 9)) == [text.encode()]
-                assert list(await reader.find(table, {"by": number, name: text}, "by", True, 9)) == [text.encode()]
+                assert list(await reader.find(table, {name: text}, name, False, 9)) == [(text, text.encode())]
+                both = {"by": number, name: text}
+                assert list(await reader.find(table, both, "by", True, 9)) == [(text, text.encode())]
                 assert list(await reader.find(table, {"by": text}, None, False, 9)) == []
             assert await reader.checkpoint(table) == end
-            assert list(await reader.find(other, {}, None, False, 9)) == [b"kept"]
+            assert list(await reader.find(other, {}, None, False, 9)) == [("k", b"kept")]
         assert await store.commit(table, ViewChanges(end, start, (), HOSTILE))
         assert dict(await store.load(table, HOSTILE)) == {}
         assert dict(await store.load(other, ["k"])) == {"k": b"kept"}

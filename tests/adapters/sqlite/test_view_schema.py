@@ -22,7 +22,7 @@ async def test_a_file_of_the_first_schema_still_opens(tmp_path: Path) -> None:
         assert dict(await store.prepare([BOARD])) == {BOARD: Checkpoint(7, "store", "a-1", 3)}
         assert dict(await store.load(BOARD, ["a", "b"])) == {"a": b'{"a":1}', "b": b"{}"}
         async with store.snapshot() as reader:
-            assert list(await reader.find(BOARD, {"origin": "EWR"}, "at", False, 9)) == [b'{"a":1}']
+            assert list(await reader.find(BOARD, {"origin": "EWR"}, "at", False, 9)) == [("a", b'{"a":1}')]
 
 
 async def test_the_first_schema_is_the_one_made_today(tmp_path: Path) -> None:

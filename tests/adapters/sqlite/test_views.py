@@ -12,12 +12,14 @@ from adapters.sqlite import SqliteViewStore
 from bus.core.errors import StoreUnavailable
 from bus.core.stored import Checkpoint, StoredView, ViewChanges
 from tests.adapters.sqlite.files import raw
+from tests.contracts.view_finding import ViewFindingLaws
+from tests.contracts.view_reindexing import ViewReindexingLaws
 from tests.contracts.view_store import BOARD, FIRST, PLAIN, START, NewViewStore, ViewStoreLaws
 
 KEY = (StoredView("k", b"1"),)
 
 
-class TestSqliteViewStore(ViewStoreLaws):
+class TestSqliteViewStore(ViewStoreLaws, ViewFindingLaws, ViewReindexingLaws):
     @pytest.fixture
     def new_store(self, tmp_path: Path) -> NewViewStore:
         numbers = itertools.count()
