@@ -40,6 +40,9 @@ _BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
 _GONE = ("42883", "42P01", "42703")
 """SQLSTATEs of a procedure, a table or a column that is not there."""
 
+_GONE_MEANWHILE = "cache lookup failed"
+"""How a procedure ends that was dropped while it waited, in words that the server translates into no language."""
+
 Tables = dict[tuple[str, int], Table]
 """By projection and version."""
 
@@ -270,4 +273,5 @@ def _indexed(tables: Tables, table: ViewTable, url: str) -> Table:
 
 def _gone(error: BaseException, table: ViewTable, url: str) -> Unusable | None:
     """The error, where what a statement names is not there any more."""
-    return indexed_elsewhere(table, url) if sqlstate(error) in _GONE else None
+    is_gone = sqlstate(error) in _GONE or (sqlstate(error) == "XX000" and _GONE_MEANWHILE in str(error))
+    return indexed_elsewhere(table, url) if is_gone else None

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from adapters.sqlite.errors import DATA_ERRORS
 from adapters.sqlite.transaction import transaction
 from adapters.sqlite.view_schema import MOVE_TABLE, Table, next_key, quoted, table_of
 from bus.core.projection import IndexValue
@@ -38,7 +39,11 @@ def reindex(
                     if (fault := view_fault(view)) is not None:
                         raise not_indexable(table, key, f"it is {fault}", url)
                     values += (key, payload, *view.index_values)
-                made.put.run(connection, values)
+                try:
+                    made.put.run(connection, values)
+                except DATA_ERRORS as error:
+                    why = f"it or one of the {len(page)} views from there: {error}"
+                    raise not_indexable(table, page[0][0], why, url) from error
         # Sorted once, which is faster than finding a place for each.
         for statement in create_indexes:
             connection.execute(statement)

@@ -38,8 +38,7 @@ class Order(msgspec.Struct, frozen=True):
     def cursor(self, view: View, key: str) -> Cursor:
         """The place of a view that was found."""
         value = None if self.field is None else index_value(getattr(view, self.field))
-        packed = msgspec.msgpack.encode(_Mark(1, self.projection, self.order_by, value, key))
-        return Cursor(base64.urlsafe_b64encode(packed).rstrip(b"=").decode())
+        return Cursor(_text(_Mark(1, self.projection, self.order_by, value, key)))
 
 
 class _Mark(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -68,7 +67,8 @@ def order_of(projection: Projection[Any, Any], order_by: str | None, after: str 
     mark = _mark(after)
     if mark is None:
         raise InvalidCursor(
-            f"find: {after!r} is no cursor of this release; take `next` of a page, or begin without `after`", view=view
+            f"find: {repr(after)[:60]} is no cursor of this release; take `next` of a page, or begin without `after`",
+            view=view,
         )
     if (mark.projection, mark.order_by) != (projection.name, order_by):
         raise InvalidCursor(
@@ -90,7 +90,11 @@ def _mark(text: object) -> _Mark | None:
         return None
     texts = (mark.key, value) if isinstance(value, str) else (mark.key,)
     is_sound = all(text_fault(one) is None for one in texts) and (value is None) == (mark.value is None)
-    return mark if is_sound else None
+    return mark if is_sound and text == _text(mark) else None
+
+
+def _text(mark: _Mark) -> str:
+    return base64.urlsafe_b64encode(msgspec.msgpack.encode(mark)).rstrip(b"=").decode()
 
 
 def conditions_of(

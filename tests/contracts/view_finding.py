@@ -110,6 +110,8 @@ class ViewFindingLaws:
     @example({"a": (2**62, 1), "b": (2.0**62, 1), "z": (2**62 + 1, 1)}, Question({}, "a"), 9, Place(2.0**62, "a"))
     @example({"a": (None, 1), "b": (None, 1), "z": ("x", 1)}, Question({}, "a", True), 9, Place("x", "z"))
     @example({"a": (5, 1), "z": (None, 1)}, Question({"a": Interval(5)}, "a", True), 9, Place("a", "b"))
+    @example({"a": (1, 1), "b": (1, 1), "é": (2, 1), "z": (5, 1)}, Question({"a": Interval(1)}, "a"), 2, Place(1, "a"))
+    @example({"a": (1, 1), "b": (1, 1), "é": (2, 1), "z": (5, 1)}, Question({"a": Interval(1)}, "a"), 9, Place(1, "b"))
     async def test_what_is_found_is_what_a_plain_model_finds(
         self, filled: "Filled", rows: Rows, question: Question, limit: int, after: Place | None
     ) -> None:
@@ -127,6 +129,7 @@ class ViewFindingLaws:
         visited: list[str] = []
         after: Place | None = None
         while page := await filled.answer(question, size, after):
+            assert len(visited) <= len(rows)
             visited += page
             after = question.place(rows, page[-1])
         assert visited == _model(rows, question, None)
@@ -145,6 +148,7 @@ class ViewFindingLaws:
             page = await filled.answer(question, size, after)
             if not page:
                 break
+            assert len(visited) <= len(kept) + sum(map(len, others))
             visited += page
             after = question.place(rows, page[-1])
         assert [key for key in visited if key in kept] == _model(kept, question, None)
