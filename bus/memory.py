@@ -12,7 +12,7 @@ from uuid import uuid4
 from bus.core.errors import StoreInUse, StoreUnavailable
 from bus.core.finding import Place, Where, holds, rank
 from bus.core.names import category_of
-from bus.core.projection import IndexValue
+from bus.core.projection import Index, IndexValue
 from bus.core.stored import (
     AlreadyRecorded,
     Append,
@@ -190,7 +190,7 @@ class MemoryEventStore(_Opened):
 class _Views:
     """One committed state of a table; while somebody reads it, the next commit works on a copy."""
 
-    indexes: tuple[str, ...]
+    indexes: tuple[Index, ...]
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     rows: dict[str, StoredView] = field(default_factory=dict[str, StoredView])
     readers: int = 0
@@ -285,10 +285,10 @@ class MemoryViewReader:
         after: Place | None = None,
     ) -> Sequence[tuple[str, bytes]]:
         rows = _indexed(self._tables, table, _Opened.url).rows.values()
-        wanted = [(table.indexes.index(name), condition) for name, condition in where.items()]
+        wanted = [(table.fields.index(name), condition) for name, condition in where.items()]
         found = [row for row in rows if all(holds(condition, row.index_values[place]) for place, condition in wanted)]
         found.sort(key=lambda row: row.key)
-        place = None if order_by is None else table.indexes.index(order_by)
+        place = None if order_by is None else table.fields.index(order_by)
 
         def value(row: StoredView) -> tuple[int, str | int | float]:
             return rank(None if place is None else row.index_values[place])

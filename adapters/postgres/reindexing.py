@@ -15,7 +15,7 @@ from adapters.postgres.schema import MIGRATION_LOCK
 from adapters.postgres.urls import Target
 from adapters.postgres.view_tables import NEXT_KEY, Table
 from bus.core.projection import IndexValue
-from bus.core.stored import StoredView, ViewTable, not_indexable, view_fault
+from bus.core.stored import StoredView, ViewTable, as_texts, from_texts, not_indexable, view_fault
 
 ValuesOf = Callable[[bytes], tuple[IndexValue, ...]]
 
@@ -40,7 +40,7 @@ class Reindexing:
         async with self._connection.transaction(isolation="read_committed"):
             await self._execute(MIGRATION_LOCK, self._target.schema)
             (row,) = await self._fetch(_HELD, table.projection, table.version)
-            held = Table(row[0], tuple(row[1]))
+            held = Table(row[0], from_texts(row[1]))
             if held.indexes == table.indexes:
                 return
             made = Table((await self._fetch(NEXT_KEY))[0][0], table.indexes)
@@ -53,13 +53,13 @@ class Reindexing:
             # The planner would guess otherwise, until the server comes to count by itself.
             await self._execute(made.analyze())
             await self._execute(held.drop())
-            await self._execute(_MOVE, held.key, made.key, list(table.indexes))
+            await self._execute(_MOVE, held.key, made.key, as_texts(table.indexes))
 
     async def _fill(self, made: Table, table: ViewTable, views: list[StoredView]) -> None:
         for view in views:
             if (fault := view_fault(view)) is not None:
                 raise not_indexable(table, view.key, f"it is {fault}", self._target.url)
-        columns = [[sortable(view.index_values[place]) for view in views] for place in range(len(made.indexes))]
+        columns = [[sortable(view.index_values[place]) for view in views] for place in range(len(made.fields))]
         try:
             await self._execute(made.fill(), [view.key for view in views], [view.payload for view in views], *columns)
         except DRIVER_ERRORS as error:

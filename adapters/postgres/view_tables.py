@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bus.core.projection import Index, fields_of
 from bus.core.stored import Checkpoint, ViewChanges
 
 PROJECTIONS = """
@@ -54,11 +55,17 @@ class Table:
     """The views of one projection version. Its index columns are called by their place: `by_1`, `by_2`, ..."""
 
     key: int
-    indexes: tuple[str, ...]
+    indexes: tuple[Index, ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What has a column, in order."""
+        return fields_of(self.indexes)
 
     def create(self) -> str:
         """The statements that make the table, its indexes, each of which ends in the key, and the procedure."""
-        columns = [f"by_{place}" for place in range(1, len(self.indexes) + 1)]
+        columns = [f"by_{place}" for place in range(1, len(self.fields) + 1)]
+        indexed = [self._columns(index) for index in self.indexes]
         return (
             _CREATE.replace("{key}", str(self.key))
             .replace("{declared}", "".join(f", {column} bytea NOT NULL" for column in columns))
@@ -67,7 +74,7 @@ class Table:
             .replace("{updates}", "".join(f", {column} = excluded.{column}" for column in columns))
             .replace(
                 "{create_indexes}",
-                "\n".join(f"CREATE INDEX ON {{schema}}.views_{self.key}({column}, key);" for column in columns),
+                "\n".join(f"CREATE INDEX ON {{schema}}.views_{self.key}({columns}, key);" for columns in indexed),
             )
         )
 
@@ -82,8 +89,11 @@ class Table:
         return f"SELECT payload FROM {{schema}}.views_{self.key} WHERE key = $1"
 
     def commit(self) -> str:
-        places = ", ".join(f"${number}" for number in range(1, 12 + len(self.indexes)))
+        places = ", ".join(f"${number}" for number in range(1, 12 + len(self.fields)))
         return f"CALL {{schema}}.commit_views_{self.key}({places}, NULL)"
+
+    def _columns(self, index: Index) -> str:
+        return ", ".join([self.column(field) for field in ((index,) if isinstance(index, str) else index)])
 
     def page(self, after: str | None) -> str:
         """Keys and payloads in the order of keys; takes the key before, unless it is the first page, and the limit."""
@@ -92,7 +102,7 @@ class Table:
 
     def fill(self) -> str:
         """Takes a list for each column."""
-        columns = ["$1::text[]", "$2::bytea[]", *[f"${3 + place}::bytea[]" for place in range(len(self.indexes))]]
+        columns = ["$1::text[]", "$2::bytea[]", *[f"${3 + place}::bytea[]" for place in range(len(self.fields))]]
         return f"INSERT INTO {{schema}}.views_{self.key} SELECT * FROM unnest({', '.join(columns)})"
 
     def analyze(self) -> str:
@@ -102,7 +112,7 @@ class Table:
         return f"DROP PROCEDURE {{schema}}.commit_views_{self.key}; DROP TABLE {{schema}}.views_{self.key}"
 
     def column(self, index: str) -> str:
-        return f"by_{self.indexes.index(index) + 1}"
+        return f"by_{self.fields.index(index) + 1}"
 
 
 def checkpoints_of(changes: ViewChanges) -> tuple[object, ...]:

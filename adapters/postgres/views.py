@@ -21,6 +21,8 @@ from bus.core.stored import (
     Checkpoint,
     ViewChanges,
     ViewTable,
+    as_texts,
+    from_texts,
     indexed_elsewhere,
     other_indexes,
     text_fault,
@@ -110,7 +112,7 @@ class PostgresViewStore:
         tables = dict(self._tables)
         named = {(table.projection, table.version): table for table in wanted}
         for key, projection, version, indexes, *checkpoint in await connection.fetch(self._sql(PROJECTIONS)):
-            tables[projection, version] = Table(key, tuple(indexes))
+            tables[projection, version] = Table(key, from_texts(indexes))
             table = named.get((projection, version))
             if table is not None:
                 found[table] = Checkpoint(*checkpoint)
@@ -126,7 +128,7 @@ class PostgresViewStore:
                 if table not in found:
                     made = Table(await connection.fetchval(self._sql(NEXT_KEY)), table.indexes)
                     await connection.execute(self._sql(made.create()))
-                    row = (made.key, table.projection, table.version, list(table.indexes))
+                    row = (made.key, table.projection, table.version, as_texts(table.indexes))
                     await connection.execute(self._sql(CREATE_PROJECTION), *row)
 
     async def reindex(
@@ -158,7 +160,7 @@ class PostgresViewStore:
         held, put = self._table(table), changes.put
         removed = [key for key in changes.removed if text_fault(key) is None]
         rows = ([view.key for view in put], [view.payload for view in put])
-        columns = [[sortable(view.index_values[place]) for view in put] for place in range(len(held.indexes))]
+        columns = [[sortable(view.index_values[place]) for view in put] for place in range(len(held.fields))]
         async with self._opened().lease() as connection:
             try:
                 async with asyncio.timeout(self._timeout_s):

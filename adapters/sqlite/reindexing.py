@@ -11,7 +11,7 @@ from adapters.sqlite.errors import DATA_ERRORS
 from adapters.sqlite.transaction import transaction
 from adapters.sqlite.view_schema import MOVE_TABLE, Table, next_key, quoted, table_of
 from bus.core.projection import IndexValue
-from bus.core.stored import StoredView, ViewTable, not_indexable, view_fault
+from bus.core.stored import StoredView, ViewTable, as_texts, not_indexable, view_fault
 
 
 def reindex(
@@ -48,6 +48,6 @@ def reindex(
         for statement in create_indexes:
             connection.execute(statement)
         connection.execute(f"DROP TABLE {quoted(held.name)}")
-        indexes = msgspec.json.encode(table.indexes).decode()
+        indexes = msgspec.json.encode(as_texts(table.indexes)).decode()
         connection.execute(MOVE_TABLE, (made.key, made.name, indexes, held.key))
     return made

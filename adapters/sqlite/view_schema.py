@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from adapters.sqlite.header import Layout
 from adapters.sqlite.transaction import ManyRows
+from bus.core.projection import Index, fields_of
 from bus.core.stored import Checkpoint, ViewTable
 
 LAYOUT = Layout(
@@ -49,23 +50,27 @@ class Table:
 
     key: int
     name: str
-    indexes: tuple[str, ...]
+    indexes: tuple[Index, ...]
+    fields: tuple[str, ...]
+    """What has a column, in order."""
     put: ManyRows
 
     def create(self) -> list[str]:
         """The statements that make the table and its indexes, each of which ends in the key."""
         name = quoted(self.name)
-        columns = "".join(f", {self.column(index)}" for index in self.indexes)
+        columns = "".join(f", {self.column(index)}" for index in self.fields)
         statements = [
             f"CREATE TABLE {name}(key TEXT PRIMARY KEY NOT NULL, payload BLOB NOT NULL{columns}) WITHOUT ROWID"
         ]
         for place, index in enumerate(self.indexes):
-            index_name = quoted(f"{self.name}_by_{place}_{index}")
-            statements.append(f"CREATE INDEX {index_name} ON {name}({self.column(index)}, key)")
+            fields = (index,) if isinstance(index, str) else index
+            index_name = quoted(f"{self.name}_by_{place}_{'_'.join(fields)}")
+            columns = ", ".join(self.column(field) for field in fields)
+            statements.append(f"CREATE INDEX {index_name} ON {name}({columns}, key)")
         return statements
 
     def column(self, index: str) -> str:
-        return quoted(f"by_{self.indexes.index(index)}_{index}")
+        return quoted(f"by_{self.fields.index(index)}_{index}")
 
     def select(self, keys: int) -> str:
         return f"SELECT key, payload FROM {quoted(self.name)} WHERE key IN ({','.join('?' * keys)})"
@@ -85,10 +90,11 @@ def table_of(key: int, table: ViewTable) -> Table:
     return named_table(key, f"view_{key}_{table.projection}_v{table.version}", table.indexes)
 
 
-def named_table(key: int, name: str, indexes: tuple[str, ...]) -> Table:
+def named_table(key: int, name: str, indexes: tuple[Index, ...]) -> Table:
     """A table that exists."""
-    columns = 2 + len(indexes)
-    return Table(key, name, indexes, ManyRows(f"INSERT OR REPLACE INTO {quoted(name)}", columns))
+    fields = fields_of(indexes)
+    columns = 2 + len(fields)
+    return Table(key, name, indexes, fields, ManyRows(f"INSERT OR REPLACE INTO {quoted(name)}", columns))
 
 
 def quoted(name: str) -> str:

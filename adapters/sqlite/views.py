@@ -35,7 +35,16 @@ from adapters.sqlite.view_schema import (
 from bus.core.errors import StoreInUse, StoreUnavailable
 from bus.core.finding import Place, Where, steps
 from bus.core.projection import IndexValue
-from bus.core.stored import Checkpoint, ViewChanges, ViewTable, other_indexes, text_fault, view_fault
+from bus.core.stored import (
+    Checkpoint,
+    ViewChanges,
+    ViewTable,
+    as_texts,
+    from_texts,
+    other_indexes,
+    text_fault,
+    view_fault,
+)
 
 _KEYS_MAX = 4_096
 """Keys in one statement; SQLite allows 32,766."""
@@ -199,14 +208,16 @@ def _prepare(
     with transaction(connection, url):
         tables: Tables = {}
         for key, projection, version, name, indexes in connection.execute(PROJECTIONS).fetchall():
-            tables[projection, version] = named_table(key, name, tuple(msgspec.json.decode(indexes, type=list[str])))
+            tables[projection, version] = named_table(
+                key, name, from_texts(msgspec.json.decode(indexes, type=list[str]))
+            )
         for table in wanted:
             held = tables.get((table.projection, table.version))
             if held is None:
                 held = table_of(next_key(connection), table)
                 for statement in held.create():
                     connection.execute(statement)
-                indexes = msgspec.json.encode(table.indexes).decode()
+                indexes = msgspec.json.encode(as_texts(table.indexes)).decode()
                 row = (held.key, table.projection, table.version, held.name, indexes)
                 connection.execute(CREATE_PROJECTION, row)
                 tables[table.projection, table.version] = held

@@ -8,7 +8,7 @@ import msgspec
 from bus.core.errors import Unusable
 from bus.core.fingerprint import fingerprint_or_none
 from bus.core.messages import Command
-from bus.core.projection import IndexValue
+from bus.core.projection import Index, IndexValue, fields_of
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
@@ -127,7 +127,12 @@ class ViewTable(msgspec.Struct, frozen=True):
 
     projection: str
     version: int
-    indexes: tuple[str, ...] = ()
+    indexes: tuple[Index, ...] = ()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The indexed fields, in the order in which a view's index values come."""
+        return fields_of(self.indexes)
 
 
 class StoredView(msgspec.Struct, frozen=True, gc=False):
@@ -148,7 +153,17 @@ class ViewChanges(msgspec.Struct, frozen=True):
     removed: tuple[str, ...]
 
 
-def other_indexes(table: ViewTable, held: Sequence[str], url: str) -> Unusable:
+def as_texts(indexes: Sequence[Index]) -> list[str]:
+    """As stores keep the names of indexes: several fields with commas between them."""
+    return [index if isinstance(index, str) else ",".join(index) for index in indexes]
+
+
+def from_texts(texts: Sequence[str]) -> tuple[Index, ...]:
+    """Reads what `as_texts` has written."""
+    return tuple([tuple(text.split(",")) if "," in text else text for text in texts])
+
+
+def other_indexes(table: ViewTable, held: Sequence[Index], url: str) -> Unusable:
     """For who takes views to be indexed as they are not, or not any more."""
     return Unusable(
         f"{url}: the views of {table.projection!r} version {table.version} are indexed by {tuple(held)!r}, "

@@ -157,7 +157,7 @@ def _kind(projection: Projection[Any, Any], field: str, bound: Bound) -> type:
 
 def check_indexed(projection: Projection[Any, Any], field: str) -> None:
     """Raises `ViewNotIndexed`, with what to declare, for a field by which views are not found."""
-    if field in projection.indexes:
+    if field in projection.fields:
         return
     view = projection.view.__qualname__
     if field not in projection.view.__struct_fields__:
