@@ -14,7 +14,7 @@ from bus import Bus
 from tests.architecture import tree
 
 README = tree.ROOT / "README.md"
-GUIDES = (tree.ROOT / "docs" / "testing.md", tree.ROOT / "docs" / "evolving.md")
+GUIDES = (tree.ROOT / "docs" / "testing.md", tree.ROOT / "docs" / "evolving.md", tree.ROOT / "docs" / "finding.md")
 """Guides that go on where README ends."""
 
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)

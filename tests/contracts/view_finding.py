@@ -190,7 +190,10 @@ def _model(rows: Rows, question: Question, after: Place | None) -> list[str]:
     if after is None:
         return found
     last = 0 if order_by is None else _rung(after.value)
-    is_past = (lambda key: rung(key) < last) if descending else (lambda key: rung(key) > last)
+
+    def is_past(key: str) -> bool:
+        return rung(key) < last if descending else rung(key) > last
+
     return [key for key in found if is_past(key) or (rung(key) == last and key > after.key)]
 
 

@@ -56,10 +56,27 @@ class ViewReindexingLaws:
                     (OLD, old_values, ["a", "e"]),
                 ):
                     await store.reindex(table, values, 2)
-                    assert await _found(store, table, {}, table.indexes[0], 2) == first
+                    assert await _found(store, table, {}, table.fields[0], 2) == first
             third = ViewTable("third", 1, ("size",))
             assert dict(await store.prepare([third, OLD])) == {third: START, OLD: FIRST}
             assert await _found(store, third, {}) == []
+
+    async def test_an_index_of_several_fields_is_kept_and_finds_what_is_found_without_it(
+        self, new_store: NewViewStore
+    ) -> None:
+        both = ViewTable("rows", 1, ("text", "size", ("size", "text")))
+        store = new_store()
+        async with store:
+            await _fill(store)
+            await store.reindex(both, new_values, 2)
+            assert await _found(store, both, {"size": 2}, "text") == ["c", "d"]
+        async with store:
+            assert dict(await store.prepare([both])) == {both: FIRST}
+            await store.reindex(both, _fails, 2)
+            assert await store.commit(both, ViewChanges(FIRST, SECOND, (StoredView("f", b"xx", ("xx", 2)),), ("c",)))
+            assert await _found(store, both, {"size": 2}, "text") == ["f", "d"]
+            await store.reindex(NEW, new_values, 2)
+            assert await _found(store, NEW, {"size": 2}, "text") == ["f", "d"]
 
     async def test_views_without_indexes_get_some_and_lose_them(self, new_store: NewViewStore) -> None:
         none = ViewTable("rows", 1)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -80,6 +81,30 @@ def test_what_is_asked_of_one_index_is_read_off_it(
         # Releases of SQLite differ in the words.
         found.append([detail.replace("RIGHT PART", "LAST TERM") for *_, detail in rows])
     assert found == plans
+
+
+@pytest.mark.parametrize(
+    ("where", "order_by", "after", "plans"),
+    [
+        (EWR, "at", None, [["(by_0_origin=?)"]]),
+        ({**EWR, **SOON}, "at", None, [["(by_0_origin=? AND by_1_at>? AND by_1_at<?)"]]),
+        (EWR, "-at", None, [["(by_0_origin=?)", LAST_TERM]]),
+        (EWR, "at", PLACE, [["(by_0_origin=? AND by_1_at=? AND key>?)"], ["(by_0_origin=? AND by_1_at>?)"]]),
+    ],
+)
+def test_an_index_of_two_fields_gives_those_equal_in_one_in_the_order_of_the_other(
+    where: Where, order_by: str, after: Place | None, plans: list[list[str]]
+) -> None:
+    table = table_of(1, ViewTable("board", 1, ("origin", "at", ("origin", "at"))))
+    descending, field = order_by.startswith("-"), order_by.removeprefix("-")
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for created in table.create():
+            connection.execute(created)
+        for step, (first, *others) in zip(steps(where, field, descending, after), plans, strict=True):
+            query, values = statement(table, step, descending)
+            rows = connection.execute(f"EXPLAIN QUERY PLAN {query}", (*values, 10)).fetchall()
+            found = [detail.replace("RIGHT PART", "LAST TERM") for *_, detail in rows]
+            assert found == [f"SEARCH view_1_board_v1 USING INDEX view_1_board_v1_by_2_origin_at {first}", *others]
 
 
 def test_values_are_parameters_and_many_of_them_a_power_of_two(board: tuple[sqlite3.Connection, Table]) -> None:

@@ -263,7 +263,7 @@ EAST = timezone(timedelta(hours=5))
 @asynccontextmanager
 async def _samples():  # type: ignore[no-untyped-def]
     """A bus on which the samples are of the numbers 0 to 4."""
-    names = {"Sample": Sample, "NOON": NOON, "EAST": EAST, "Colour": Colour, **CONDITIONS}
+    names: dict[str, object] = {"Sample": Sample, "NOON": NOON, "EAST": EAST, "Colour": Colour, **CONDITIONS}
     names |= {one.__name__: one for one in (date, datetime, time, timedelta, UUID)}
     asked = Asked(lambda query, views: eval(query.text, {"views": views, **names}))
     async with Bus(Application(deciders=[ACCOUNT], projections=[SAMPLES], query_handlers=[asked.handle])) as bus:
