@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from bus import (
+    REMOVED,
     STOP,
     Application,
     Bus,
@@ -18,6 +19,7 @@ from bus import (
     QueryError,
     QueryFailed,
     Recorded,
+    Removed,
     UnknownQuery,
     View,
     ViewNotIndexed,
@@ -323,3 +325,33 @@ async def test_a_range_that_makes_no_sense_says_why(where: str, why: str) -> Non
     async with _samples() as bus:
         with pytest.raises(QueryError, match=why):
             await bus.query(Ask(f"views.find(Sample, {where})"))
+
+
+class Side(View):
+    name: str
+    total: int
+
+
+def project_side(view: Side | None, recorded: Recorded[Deposited], key: str) -> Side | Removed:
+    total = (view.total if view else 0) + recorded.event.amount
+    return REMOVED if recorded.event.amount == 0 else Side(key, total)
+
+
+SIDES = Projection(
+    name="sides",
+    version=1,
+    view=Side,
+    project=project_side,
+    key=lambda recorded: tuple(recorded.stream_id.split("+")) if recorded.stream_id != "nobody" else (),
+    indexes=("total",),
+    on_poison=STOP,
+)
+
+
+async def test_one_event_may_touch_several_views_each_of_which_is_found() -> None:
+    asked = Asked(lambda query, views: views.find(Side, total=at_least(1), order_by="-total"))
+    async with Bus(Application(deciders=[ACCOUNT], projections=[SIDES], query_handlers=[asked.handle])) as bus:
+        for account, amount in {"a+b": 2, "b+c": 3, "nobody": 9, "d": 1, "d+c": 0}.items():
+            receipt = await bus.send(Deposit(account, amount))
+        found = await bus.query(Ask(), after=receipt)
+        assert found == [Side("b", 5), Side("a", 2)]
