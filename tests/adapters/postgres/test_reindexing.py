@@ -168,7 +168,10 @@ async def test_of_ten_that_index_anew_at_once_one_does_it(new_url: NewUrl, sql: 
         schema_of(url),
     )
     assert [row[0] for row in tables] == ["views_2"]
-    procedures = "SELECT proname FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname = $1"
+    procedures = (
+        "SELECT proname FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace "
+        "WHERE nspname = $1 AND proname LIKE 'commit%'"
+    )
     assert [row[0] for row in await sql(procedures, schema_of(url))] == ["commit_views_2"]
 
 
