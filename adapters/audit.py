@@ -119,13 +119,13 @@ class _Found:
         expected = self._views[projection.name]
         decode = msgspec.json.Decoder(projection.view).decode
         # Without an order they come by key; one more than expected would be found too.
-        payloads = await reader.find(table, {}, None, False, len(expected) + 1)
-        if len(payloads) != len(expected):
-            few = "more" if len(payloads) > len(expected) else str(len(payloads))
+        found = await reader.find(table, {}, None, False, len(expected) + 1)
+        if len(found) != len(expected):
+            few = "more" if len(found) > len(expected) else str(len(found))
             self._view_fault(f"{projection.name}: the store has {few} views, the events make {len(expected)}")
             return len(expected)
-        for key, payload in zip(sorted(expected), payloads, strict=True):
-            if decode(payload) != expected[key]:
+        for key, (held_key, payload) in zip(sorted(expected), found, strict=True):
+            if (held_key, decode(payload)) != (key, expected[key]):
                 self._view_fault(f"{projection.name}: the view {key!r} is not what the events say")
         return len(expected)
 

@@ -20,6 +20,7 @@ models import from `bus.core`, applications from here.
 
 from bus.bus import Bus
 from bus.core.application import Application
+from bus.core.conditions import above, at_least, at_most, below, between, one_of
 from bus.core.decider import Decider
 from bus.core.errors import (
     BusClosed,
@@ -29,6 +30,7 @@ from bus.core.errors import (
     ConflictExhausted,
     DeadlineExceeded,
     DefinitionError,
+    InvalidCursor,
     NotProjected,
     NotRecorded,
     NotSettled,
@@ -60,8 +62,10 @@ from bus.core.messages import (
     REMOVED,
     Answer,
     Command,
+    Cursor,
     Event,
     Loaded,
+    Page,
     Query,
     Receipt,
     Recorded,
@@ -89,12 +93,14 @@ __all__ = [
     "CommandFailed",
     "CommandIdReused",
     "ConflictExhausted",
+    "Cursor",
     "DeadLetter",
     "DeadlineExceeded",
     "Decider",
     "DefinitionError",
     "Drop",
     "Event",
+    "InvalidCursor",
     "Limits",
     "Loaded",
     "MemoryEventStore",
@@ -104,6 +110,7 @@ __all__ = [
     "NotSettled",
     "OutcomeUnknown",
     "Overloaded",
+    "Page",
     "Parked",
     "Projection",
     "ProjectionStatistics",
@@ -138,4 +145,10 @@ __all__ = [
     "ViewNotIndexed",
     "Views",
     "ViewsMismatch",
+    "above",
+    "at_least",
+    "at_most",
+    "below",
+    "between",
+    "one_of",
 ]

@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,10 +13,11 @@ from uuid import uuid4
 
 import anyio
 
-from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
+from bus.core.errors import StoreInUse, StoreUnavailable
+from bus.core.finding import Place, Where, holds, rank
 from bus.core.letters import DeadLetter, Request
 from bus.core.names import category_of
-from bus.core.projection import IndexValue
+from bus.core.projection import Index, IndexValue
 from bus.core.stored import (
     AlreadyRecorded,
     Append,
@@ -33,6 +34,8 @@ from bus.core.stored import (
     ViewChanges,
     ViewTable,
     entry_fault,
+    not_indexable,
+    other_indexes,
     view_fault,
 )
 
@@ -195,7 +198,7 @@ class MemoryEventStore(_Opened):
 class _Views:
     """One committed state of a table; while somebody reads it, the next commit works on a copy."""
 
-    indexes: tuple[str, ...]
+    indexes: tuple[Index, ...]
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     rows: dict[str, StoredView] = field(default_factory=dict[str, StoredView])
     letters: dict[tuple[int, str], DeadLetter] = field(default_factory=dict[tuple[int, str], DeadLetter])
@@ -218,23 +221,34 @@ class MemoryViewStore(_Opened):
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
         self._check_open()
         for table in tables:
-            held = self._tables.get((table.projection, table.version))
-            if held is not None and held.indexes != table.indexes:
-                raise Unusable(
-                    f"the views of {table.projection!r} version {table.version} are indexed by {held.indexes}, "
-                    f"not by {table.indexes}: raise the projection's version to build them anew",
-                    store=self.url,
-                )
-        for table in tables:
             self._tables.setdefault((table.projection, table.version), _Views(table.indexes))
-        return {table: self._views(table).checkpoint for table in tables}
+        return {table: self._tables[table.projection, table.version].checkpoint for table in tables}
+
+    async def reindex(
+        self, table: ViewTable, values_of: Callable[[bytes], tuple[IndexValue, ...]], views_max: int
+    ) -> None:
+        self._check_open()
+        held = self._tables[table.projection, table.version]
+        if held.indexes == table.indexes:
+            return
+        rows = {key: StoredView(key, row.payload, values_of(row.payload)) for key, row in held.rows.items()}
+        for view in rows.values():
+            if (fault := view_fault(view)) is not None:
+                raise not_indexable(table, view.key, f"it is {fault}", self.url)
+        self._tables[table.projection, table.version] = replace(
+            held, indexes=table.indexes, rows=rows, owner="", lapses_at=-math.inf, readers=0
+        )
 
     async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
         self._check_open()
         now = anyio.current_time()
         found: dict[ViewTable, Claim] = {}
         for table in tables:
-            views = self._views(table)
+            views = self._tables[table.projection, table.version]
+            if views.indexes != table.indexes:
+                # Indexed anew by another release, which alone can project them now.
+                found[table] = Claim("", 0, views.checkpoint)
+                continue
             if views.owner == owner or views.lapses_at <= now or not self.shared:
                 views.epoch += views.owner != owner
                 views.owner = owner
@@ -244,7 +258,7 @@ class MemoryViewStore(_Opened):
 
     async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
         self._check_open()
-        for views in [self._views(table) for table in tables]:
+        for views in [self._tables[table.projection, table.version] for table in tables]:
             if views.owner == owner:
                 views.owner, views.lapses_at = "", -math.inf
 
@@ -324,7 +338,7 @@ class MemoryViewStore(_Opened):
                 views.readers -= 1
 
     def _views(self, table: ViewTable) -> _Views:
-        return self._tables[table.projection, table.version]
+        return _indexed(self._tables, table, self.url)
 
 
 class MemoryViewReader:
@@ -334,35 +348,51 @@ class MemoryViewReader:
         self._tables = tables
 
     async def checkpoint(self, table: ViewTable) -> Checkpoint:
-        return self._tables[table.projection, table.version].checkpoint
+        return _indexed(self._tables, table, _Opened.url).checkpoint
 
     async def get(self, table: ViewTable, key: str) -> bytes | None:
-        view = self._tables[table.projection, table.version].rows.get(key)
+        view = _indexed(self._tables, table, _Opened.url).rows.get(key)
         return None if view is None else view.payload
 
     async def letters(self, table: ViewTable, first: int, last: int) -> Sequence[DeadLetter]:
         letters = self._tables[table.projection, table.version].letters
-        return [letters[place] for place in sorted(letters) if first <= place[0] <= last][:_LETTERS_MAX]
+        return [letters[place] for place in sorted(letters) if first <= place[0] <= last][:1_000]
 
     async def find(
-        self, table: ViewTable, where: Mapping[str, IndexValue], order_by: str | None, descending: bool, limit: int
-    ) -> Sequence[bytes]:
-        wanted = [(table.indexes.index(name), value) for name, value in where.items()]
-        rows = self._tables[table.projection, table.version].rows.values()
-        found = [row for row in rows if all(row.index_values[place] == value for place, value in wanted)]
+        self,
+        table: ViewTable,
+        where: Where,
+        order_by: str | None,
+        descending: bool,
+        limit: int,
+        *,
+        after: Place | None = None,
+    ) -> Sequence[tuple[str, bytes]]:
+        rows = _indexed(self._tables, table, _Opened.url).rows.values()
+        wanted = [(table.fields.index(name), condition) for name, condition in where.items()]
+        found = [row for row in rows if all(holds(condition, row.index_values[place]) for place, condition in wanted)]
         found.sort(key=lambda row: row.key)
-        if order_by is not None:
-            place = table.indexes.index(order_by)
-            # The sort is stable, in reverse too: ties stay ascending by key.
-            found.sort(key=lambda row: _rank(row.index_values[place]), reverse=descending)
-        return [row.payload for row in found[:limit]]
+        place = None if order_by is None else table.fields.index(order_by)
+
+        def value(row: StoredView) -> tuple[int, str | int | float]:
+            return rank(None if place is None else row.index_values[place])
+
+        # The sort is stable, in reverse too: ties stay ascending by key.
+        found.sort(key=value, reverse=descending)
+        if after is not None:
+            last = rank(after.value)
+            found = [
+                row
+                for row in found
+                if (value(row) < last if descending else value(row) > last)
+                or (value(row) == last and row.key > after.key)
+            ]
+        return [(row.key, row.payload) for row in found[:limit]]
 
 
-_LETTERS_MAX = 1_000
-
-
-def _rank(value: IndexValue) -> tuple[int, str | int | float]:
-    """None before numbers before texts, as SQL sorts them."""
-    if value is None:
-        return 0, 0
-    return (2, value) if isinstance(value, str) else (1, value)
+def _indexed(tables: Mapping[tuple[str, int], _Views], table: ViewTable, url: str) -> _Views:
+    """The views, where they are indexed as the caller takes them to be."""
+    held = tables[table.projection, table.version]
+    if held.indexes != table.indexes:
+        raise other_indexes(table, held.indexes, url)
+    return held

@@ -6,6 +6,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
+from bus.core.finding import Place, Where
 from bus.core.letters import DeadLetter, Request
 from bus.core.projection import IndexValue
 from bus.core.stored import (
@@ -154,12 +155,21 @@ class ViewReader(Protocol):
         ...
 
     async def find(
-        self, table: ViewTable, where: Mapping[str, IndexValue], order_by: str | None, descending: bool, limit: int
-    ) -> Sequence[bytes]:
-        """Payloads of up to `limit` views whose indexed fields equal `where`.
+        self,
+        table: ViewTable,
+        where: Where,
+        order_by: str | None,
+        descending: bool,
+        limit: int,
+        *,
+        after: Place | None = None,
+    ) -> Sequence[tuple[str, bytes]]:
+        """Keys and payloads of up to `limit` views whose indexed values are as `where` says.
 
         Ordered by the indexed field `order_by`: None, then numbers, then text by code point, all reversed if
-        `descending`; ties, and everything when `order_by` is None, ascending by key.
+        `descending`; ties, and everything when `order_by` is None, ascending by key. With `after` only those that
+        follow its place in this order, whether or not a view stands there. `bus/core/finding.py` has the conditions,
+        and `steps`, which makes of all this what SQL can say.
         """
         ...
 
@@ -223,7 +233,26 @@ class ViewStore(ViewDesk, Protocol):
         ...
 
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
-        """Makes room for these tables, keeps what they hold, and returns how far each has come."""
+        """Makes room for these tables, keeps what they hold, and returns how far each has come.
+
+        Of a table that is kept under other indexes than it names now nothing is changed; it must be given to `reindex`
+        before anything else.
+        """
+        ...
+
+    async def reindex(
+        self, table: ViewTable, values_of: Callable[[bytes], tuple[IndexValue, ...]], views_max: int
+    ) -> None:
+        """Indexes the views of a table by what `table.indexes` names now, and by nothing else.
+
+        `values_of` gives a payload's index values, in that order; up to `views_max` views are in memory at a time.
+        Happens as one: whoever reads sees all views under the old indexes or all under the new, and so does who comes
+        after a crash. Whoever still uses the table as it was, such as another process, gets `Unusable`, for reading as
+        for writing, and changes nothing. Does nothing where the indexes are these already.
+
+        Raises `Unusable` for a view that cannot be indexed so, and whatever `values_of` raises; nothing is changed
+        then. Any other exception leaves the old indexes or the new.
+        """
         ...
 
     async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:

@@ -2,10 +2,14 @@
 
 import math
 import struct
+from typing import Final
 
 from bus.core.projection import IndexValue
 
-_NONE, _NUMBER, _TEXT = b"\0", b"\1", b"\2"
+NONE: Final = b"\0"
+"""The least of all."""
+
+_NUMBER, _TEXT = b"\1", b"\2"
 _INTEGER_END = 2**63
 _SIGN = 1 << 63
 _NUMBER_BYTES = struct.Struct(">QH")
@@ -16,7 +20,7 @@ _BITS = struct.Struct(">Q")
 def sortable(value: IndexValue) -> bytes:
     """Raises ValueError for a number beyond 64 bits, which no SQL store takes."""
     if value is None:
-        return _NONE
+        return NONE
     if isinstance(value, str):
         return _TEXT + value.encode()
     return _number(value)
@@ -32,7 +36,7 @@ def _number(value: int | float) -> bytes:
         raise ValueError(f"{value} is too large for an index: numbers have up to 64 bits")
     nearest = float(value) + 0.0  # Makes of -0.0 the zero that it equals.
     if math.isnan(nearest):
-        return _NONE
+        return NONE
     rest = value - int(nearest) if isinstance(value, int) else 0
     bits: int = _BITS.unpack(_FLOAT.pack(nearest))[0]
     ordered = bits ^ (2 * _SIGN - 1) if bits & _SIGN else bits | _SIGN

@@ -1,9 +1,9 @@
 """The table of one projection version, and the statements on it."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from adapters.postgres.letters import texts_of
+from bus.core.projection import Index, fields_of
 from bus.core.stored import Checkpoint, ViewChanges
 
 COMMIT_FORM = 3
@@ -24,6 +24,8 @@ CLAIMS = """
 SELECT projection_key, owner, epoch, position, store_id, stream, stream_version
 FROM {schema}.projections WHERE projection_key = ANY ($1)
 """
+NEXT_KEY = "SELECT coalesce(max(projection_key), 0) + 1 FROM {schema}.projections"
+"""One that no table has or had."""
 CHECKPOINT = "SELECT position, store_id, stream, stream_version FROM {schema}.projections WHERE projection_key = $1"
 
 _CREATE_TABLE = """
@@ -78,7 +80,12 @@ class Table:
     """The views of one projection version. Its index columns are called by their place: `by_1`, `by_2`, ..."""
 
     key: int
-    indexes: tuple[str, ...]
+    indexes: tuple[Index, ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What has a column, in order."""
+        return fields_of(self.indexes)
 
     def create(self) -> str:
         """The statements that make the table, its indexes, each of which ends in the key, and the procedure."""
@@ -92,7 +99,8 @@ class Table:
         )
 
     def _filled(self, statements: str) -> str:
-        columns = [f"by_{place}" for place in range(1, len(self.indexes) + 1)]
+        columns = [f"by_{place}" for place in range(1, len(self.fields) + 1)]
+        indexed = [self._columns(index) for index in self.indexes]
         return (
             statements.replace("{key}", str(self.key))
             .replace("{declared}", "".join(f", {column} bytea NOT NULL" for column in columns))
@@ -101,7 +109,7 @@ class Table:
             .replace("{updates}", "".join(f", {column} = excluded.{column}" for column in columns))
             .replace(
                 "{create_indexes}",
-                "\n".join(f"CREATE INDEX ON {{schema}}.views_{self.key}({column}, key);" for column in columns),
+                "\n".join(f"CREATE INDEX ON {{schema}}.views_{self.key}({columns}, key);" for columns in indexed),
             )
         )
 
@@ -116,20 +124,30 @@ class Table:
         return f"SELECT payload FROM {{schema}}.views_{self.key} WHERE key = $1"
 
     def commit(self) -> str:
-        places = ", ".join(f"${number}" for number in range(1, 15 + len(self.indexes)))
+        places = ", ".join(f"${number}" for number in range(1, 15 + len(self.fields)))
         return f"CALL {{schema}}.commit_views_{self.key}({places}, NULL)"
 
-    def find(self, where: Collection[str], order_by: str | None, *, descending: bool) -> str:
-        """Takes the values wanted, in the order of `where`, and the limit."""
-        conditions = " AND ".join([f"{self._column(name)} = ${place}" for place, name in enumerate(where, 1)])
-        order = "" if order_by is None else f"{self._column(order_by)} {'DESC' if descending else 'ASC'}, "
-        return (
-            f"SELECT payload FROM {{schema}}.views_{self.key} {'WHERE' if conditions else ''} {conditions} "
-            f"ORDER BY {order}key LIMIT ${len(where) + 1}"
-        )
+    def _columns(self, index: Index) -> str:
+        return ", ".join([self.column(field) for field in ((index,) if isinstance(index, str) else index)])
 
-    def _column(self, index: str) -> str:
-        return f"by_{self.indexes.index(index) + 1}"
+    def page(self, after: str | None) -> str:
+        """Keys and payloads in the order of keys; takes the key before, unless it is the first page, and the limit."""
+        later, limit = ("", "$1") if after is None else ("WHERE key > $1", "$2")
+        return f"SELECT key, payload FROM {{schema}}.views_{self.key} {later} ORDER BY key LIMIT {limit}"
+
+    def fill(self) -> str:
+        """Takes a list for each column."""
+        columns = ["$1::text[]", "$2::bytea[]", *[f"${3 + place}::bytea[]" for place in range(len(self.fields))]]
+        return f"INSERT INTO {{schema}}.views_{self.key} SELECT * FROM unnest({', '.join(columns)})"
+
+    def analyze(self) -> str:
+        return f"ANALYZE {{schema}}.views_{self.key}"
+
+    def drop(self) -> str:
+        return f"DROP PROCEDURE {{schema}}.commit_views_{self.key}; DROP TABLE {{schema}}.views_{self.key}"
+
+    def column(self, index: str) -> str:
+        return f"by_{self.fields.index(index) + 1}"
 
 
 def conditions_of(changes: ViewChanges) -> tuple[object, ...]:

@@ -16,7 +16,6 @@ from adapters.postgres.letters import (
     ASKED,
     FORGET,
     LETTERS,
-    LETTERS_BETWEEN,
     LETTERS_OF_KEY,
     PARKED_KEYS,
     REQUESTS,
@@ -25,23 +24,34 @@ from adapters.postgres.letters import (
     text_of,
 )
 from adapters.postgres.news import News
+from adapters.postgres.reindexing import Reindexing
 from adapters.postgres.schema import MIGRATION_LOCK, Layout, open_schema
-from adapters.postgres.urls import Target, target_of
+from adapters.postgres.urls import target_of
+from adapters.postgres.view_reader import PostgresViewReader, Tables, gone, indexed
 from adapters.postgres.view_tables import (
-    CHECKPOINT,
     CLAIM,
     CLAIMS,
     COMMIT_FORM,
     CREATE_PROJECTION,
+    NEXT_KEY,
     PROJECTIONS,
     RELEASE,
     Table,
     conditions_of,
 )
-from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
+from bus.core.errors import StoreInUse, StoreUnavailable
 from bus.core.letters import DeadLetter, Request
 from bus.core.projection import IndexValue
-from bus.core.stored import Checkpoint, Claim, ViewChanges, ViewTable, text_fault, view_fault
+from bus.core.stored import (
+    Checkpoint,
+    Claim,
+    ViewChanges,
+    ViewTable,
+    as_texts,
+    from_texts,
+    text_fault,
+    view_fault,
+)
 
 LAYOUT: Final = Layout(
     noun="view store",
@@ -52,9 +62,6 @@ LAYOUT: Final = Layout(
 
 _BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
 """A transaction sees what is committed at its first statement, so that comes at once."""
-
-Tables = dict[tuple[str, int], Table]
-"""By projection and version."""
 
 
 class PostgresViewStore:
@@ -138,18 +145,15 @@ class PostgresViewStore:
     async def _find(self, connection: Connection, wanted: Sequence[ViewTable]) -> dict[ViewTable, Checkpoint]:
         """The checkpoints of those that are there as this release wants them."""
         found: dict[ViewTable, Checkpoint] = {}
+        # Another dictionary, since who reads by the old one has a snapshot in which the new tables are empty.
+        tables = dict(self._tables)
         named = {(table.projection, table.version): table for table in wanted}
         for key, projection, version, indexes, form, *checkpoint in await connection.fetch(self._sql(PROJECTIONS)):
-            held = self._tables[projection, version] = Table(key, tuple(indexes))
+            tables[projection, version] = Table(key, from_texts(indexes))
             table = named.get((projection, version))
-            if table is not None and held.indexes != table.indexes:
-                raise Unusable(
-                    f"{self.url}: the views of {table.projection!r} version {table.version} are indexed by "
-                    f"{held.indexes}, not by {table.indexes}: raise the projection's version to build them anew",
-                    store=self.url,
-                )
             if table is not None and form == COMMIT_FORM:
                 found[table] = Checkpoint(*checkpoint)
+        self._tables = tables
         return found
 
     async def _create(self, connection: Connection, wanted: Sequence[ViewTable]) -> None:
@@ -161,21 +165,25 @@ class PostgresViewStore:
                 if table not in found and (held := self._tables.get((table.projection, table.version))) is not None:
                     await connection.execute(self._sql(held.renew_procedure()))
                 elif table not in found:
-                    made = Table(len(await connection.fetch(self._sql(PROJECTIONS))) + 1, table.indexes)
+                    made = Table(await connection.fetchval(self._sql(NEXT_KEY)), table.indexes)
                     await connection.execute(self._sql(made.create()))
-                    row = (made.key, table.projection, table.version, list(table.indexes))
+                    row = (made.key, table.projection, table.version, as_texts(table.indexes))
                     await connection.execute(self._sql(CREATE_PROJECTION), *row)
 
     async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
         self._opened()
-        by_key = {self._table(table).key: table for table in tables}
+        by_key = {self._held(table).key: table for table in tables if self._is_as_named(table)}
         await self._fetch(CLAIM, list(by_key), owner, lease_s)
         rows = await self._fetch(CLAIMS, list(by_key))
-        return {by_key[row[0]]: Claim(row[1], row[2], Checkpoint(*row[3:])) for row in rows}
+        found = {by_key[row[0]]: Claim(row[1], row[2], Checkpoint(*row[3:])) for row in rows}
+        if elsewhere := [table for table in tables if table not in found]:
+            # Indexed anew by another release, which alone can project them now.
+            found |= {table: Claim("", 0, checkpoint) for table, checkpoint in (await self.prepare(elsewhere)).items()}
+        return found
 
     async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
         self._opened()
-        await self._fetch(RELEASE, [self._table(table).key for table in tables], owner)
+        await self._fetch(RELEASE, [self._held(table).key for table in tables if self._is_as_named(table)], owner)
         self._changed()
 
     async def follow(self, heard: Callable[[int], None]) -> None:
@@ -188,6 +196,18 @@ class PostgresViewStore:
         self._changes += 1
         self._news.tell(self._changes)
 
+    async def reindex(
+        self, table: ViewTable, values_of: Callable[[bytes], tuple[IndexValue, ...]], views_max: int
+    ) -> None:
+        if self._tables[table.projection, table.version].indexes == table.indexes:
+            return
+        async with self._opened().lease() as connection:
+            try:
+                await Reindexing(connection, self._target, self._timeout_s).run(table, values_of, views_max)
+                await self._find(connection, [table])
+            except DRIVER_ERRORS as error:
+                raise unavailable(error, self.url) from error
+
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         wanted = [key for key in dict.fromkeys(keys) if text_fault(key) is None]
         async with self._opened().lease() as connection:
@@ -195,7 +215,7 @@ class PostgresViewStore:
                 async with asyncio.timeout(self._timeout_s):
                     rows = await connection.fetch(self._sql(self._table(table).load()), wanted)
             except DRIVER_ERRORS as error:
-                raise unavailable(error, self.url) from error
+                raise gone(error, table, self.url) or unavailable(error, self.url) from error
         return {row[0]: row[1] for row in rows}
 
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
@@ -205,7 +225,7 @@ class PostgresViewStore:
         held, put = self._table(table), changes.put
         removed = [key for key in changes.removed if text_fault(key) is None]
         rows = ([view.key for view in put], [view.payload for view in put])
-        columns = [[sortable(view.index_values[place]) for view in put] for place in range(len(held.indexes))]
+        columns = [[sortable(view.index_values[place]) for view in put] for place in range(len(held.fields))]
         async with self._opened().lease() as connection:
             try:
                 async with asyncio.timeout(self._timeout_s):
@@ -215,7 +235,7 @@ class PostgresViewStore:
                 if is_data_error(error):
                     raise ValueError(f"{self.url} cannot hold a view: {told(error)}") from error
                 if is_certain(error):
-                    raise unavailable(error, self.url) from error
+                    raise gone(error, table, self.url) or unavailable(error, self.url) from error
                 raise InDoubt(f"{self.url}: it is not certain whether views were committed ({told(error)})") from error
         if done:
             self._changed()
@@ -290,61 +310,14 @@ class PostgresViewStore:
         return self._writers
 
     def _table(self, table: ViewTable) -> Table:
+        return indexed(self._tables, table, self.url)
+
+    def _held(self, table: ViewTable) -> Table:
+        """The table as it was when it was looked at last."""
         return self._tables[table.projection, table.version]
+
+    def _is_as_named(self, table: ViewTable) -> bool:
+        return self._held(table).indexes == table.indexes
 
     def _sql(self, query: str) -> str:
         return query.replace("{schema}", self._target.quoted_schema)
-
-
-class PostgresViewReader:
-    """All tables as they were when the transaction of this connection began."""
-
-    def __init__(self, connection: Connection, target: Target, tables: Tables, timeout_s: float) -> None:
-        self._connection = connection
-        self._target = target
-        self._tables = tables
-        self._timeout_s = timeout_s
-
-    async def checkpoint(self, table: ViewTable) -> Checkpoint:
-        return Checkpoint(*(await self._fetch(CHECKPOINT, self._table(table).key))[0])
-
-    async def letters(self, table: ViewTable, first: int, last: int) -> Sequence[DeadLetter]:
-        return letters_of(table, await self._fetch(LETTERS_BETWEEN, self._table(table).key, first, last))
-
-    async def get(self, table: ViewTable, key: str) -> bytes | None:
-        if text_fault(key) is not None:
-            return None
-        found = await self._fetch(self._table(table).get(), key)
-        return found[0][0] if found else None
-
-    async def find(
-        self, table: ViewTable, where: Mapping[str, IndexValue], order_by: str | None, descending: bool, limit: int
-    ) -> Sequence[bytes]:
-        if any(isinstance(value, str) and text_fault(value) is not None for value in where.values()):
-            return []
-        try:
-            wanted = [sortable(value) for value in where.values()]
-        except ValueError:
-            # What no view can hold is found in none.
-            return []
-        query = self._table(table).find(where, order_by, descending=descending)
-        rows = await self._fetch(query, *wanted, limit)
-        return [payload for (payload,) in rows]
-
-    async def run(self, statements: str) -> None:
-        """Statements without a result."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._connection.execute(statements)
-        except DRIVER_ERRORS as error:
-            raise unavailable(error, self._target.url) from error
-
-    async def _fetch(self, query: str, *parameters: object) -> list[Any]:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._connection.fetch(query.replace("{schema}", self._target.quoted_schema), *parameters)
-        except DRIVER_ERRORS as error:
-            raise unavailable(error, self._target.url) from error
-
-    def _table(self, table: ViewTable) -> Table:
-        return self._tables[table.projection, table.version]

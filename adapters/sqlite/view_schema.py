@@ -1,10 +1,11 @@
 """The tables of the view store, each column with its law, and the statements on them."""
 
-from collections.abc import Collection
+import sqlite3
 from dataclasses import dataclass
 
 from adapters.sqlite.header import Layout
 from adapters.sqlite.transaction import ManyRows
+from bus.core.projection import Index, fields_of
 from bus.core.stored import Checkpoint, ViewTable
 
 LAYOUT = Layout(
@@ -56,6 +57,8 @@ CREATE INDEX requests_that_are_open ON requests(request_key) WHERE is_open = 1;
 
 PROJECTIONS = "SELECT projection_key, projection, version, view_table, indexes FROM projections"
 CREATE_PROJECTION = "INSERT INTO projections VALUES (?, ?, ?, ?, ?, 0, '', '', 0)"
+MOVE_TABLE = "UPDATE projections SET projection_key = ?, view_table = ?, indexes = ? WHERE projection_key = ?"
+MOVE_LETTERS = "UPDATE letters SET projection_key = ? WHERE projection_key = ?"
 CHECKPOINT = "SELECT position, store_id, stream, stream_version FROM projections WHERE projection_key = ?"
 MOVE_CHECKPOINT = """
 UPDATE projections SET position = ?, store_id = ?, stream = ?, stream_version = ?
@@ -73,23 +76,27 @@ class Table:
 
     key: int
     name: str
-    indexes: tuple[str, ...]
+    indexes: tuple[Index, ...]
+    fields: tuple[str, ...]
+    """What has a column, in order."""
     put: ManyRows
 
     def create(self) -> list[str]:
         """The statements that make the table and its indexes, each of which ends in the key."""
         name = quoted(self.name)
-        columns = "".join(f", {self.column(index)}" for index in self.indexes)
+        columns = "".join(f", {self.column(index)}" for index in self.fields)
         statements = [
             f"CREATE TABLE {name}(key TEXT PRIMARY KEY NOT NULL, payload BLOB NOT NULL{columns}) WITHOUT ROWID"
         ]
         for place, index in enumerate(self.indexes):
-            index_name = quoted(f"{self.name}_by_{place}_{index}")
-            statements.append(f"CREATE INDEX {index_name} ON {name}({self.column(index)}, key)")
+            fields = (index,) if isinstance(index, str) else index
+            index_name = quoted(f"{self.name}_by_{place}_{'_'.join(fields)}")
+            columns = ", ".join(self.column(field) for field in fields)
+            statements.append(f"CREATE INDEX {index_name} ON {name}({columns}, key)")
         return statements
 
     def column(self, index: str) -> str:
-        return quoted(f"by_{self.indexes.index(index)}_{index}")
+        return quoted(f"by_{self.fields.index(index)}_{index}")
 
     def select(self, keys: int) -> str:
         return f"SELECT key, payload FROM {quoted(self.name)} WHERE key IN ({','.join('?' * keys)})"
@@ -97,14 +104,11 @@ class Table:
     def delete(self, keys: int) -> str:
         return f"DELETE FROM {quoted(self.name)} WHERE key IN ({','.join('?' * keys)})"
 
-    def find(self, where: Collection[str], order_by: str | None, *, descending: bool) -> str:
-        # IS and not =, since None is a value like others here; both use an index.
-        conditions = " AND ".join([f"{self.column(name)} IS ?" for name in where])
-        order = "" if order_by is None else f"{self.column(order_by)} {'DESC' if descending else 'ASC'}, "
-        return (
-            f"SELECT payload FROM {quoted(self.name)} {'WHERE' if conditions else ''} {conditions} "
-            f"ORDER BY {order}key LIMIT ?"
-        )
+
+def next_key(connection: sqlite3.Connection) -> int:
+    """One that no table has or had."""
+    found: int = connection.execute("SELECT coalesce(max(projection_key), 0) + 1 FROM projections").fetchone()[0]
+    return found
 
 
 def table_of(key: int, table: ViewTable) -> Table:
@@ -112,10 +116,11 @@ def table_of(key: int, table: ViewTable) -> Table:
     return named_table(key, f"view_{key}_{table.projection}_v{table.version}", table.indexes)
 
 
-def named_table(key: int, name: str, indexes: tuple[str, ...]) -> Table:
+def named_table(key: int, name: str, indexes: tuple[Index, ...]) -> Table:
     """A table that exists."""
-    columns = 2 + len(indexes)
-    return Table(key, name, indexes, ManyRows(f"INSERT OR REPLACE INTO {quoted(name)}", columns))
+    fields = fields_of(indexes)
+    columns = 2 + len(fields)
+    return Table(key, name, indexes, fields, ManyRows(f"INSERT OR REPLACE INTO {quoted(name)}", columns))
 
 
 def quoted(name: str) -> str:

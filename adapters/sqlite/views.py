@@ -13,6 +13,7 @@ import msgspec
 
 from adapters.sqlite.database import Database, Synchronous, check_level, open_for_writing, reading_uri
 from adapters.sqlite.errors import DATA_ERRORS, DRIVER_ERRORS, unavailable
+from adapters.sqlite.finding import statement
 from adapters.sqlite.letters import (
     LETTERS_BETWEEN,
     LetterGone,
@@ -30,6 +31,7 @@ from adapters.sqlite.letters import (
 from adapters.sqlite.log import Log
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers, rows
+from adapters.sqlite.reindexing import reindex
 from adapters.sqlite.thread import OwnerThread
 from adapters.sqlite.transaction import transaction
 from adapters.sqlite.view_schema import (
@@ -41,12 +43,24 @@ from adapters.sqlite.view_schema import (
     Table,
     checkpoint_columns,
     named_table,
+    next_key,
     table_of,
 )
-from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
+from bus.core.errors import StoreInUse, StoreUnavailable
+from bus.core.finding import Place, Where, steps
 from bus.core.letters import DeadLetter, Request
 from bus.core.projection import IndexValue
-from bus.core.stored import Checkpoint, Claim, ViewChanges, ViewTable, text_fault, view_fault
+from bus.core.stored import (
+    Checkpoint,
+    Claim,
+    ViewChanges,
+    ViewTable,
+    as_texts,
+    from_texts,
+    other_indexes,
+    text_fault,
+    view_fault,
+)
 
 T = TypeVar("T")
 
@@ -128,6 +142,15 @@ class SqliteViewStore:
     async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
         self._opened()
 
+    async def reindex(
+        self, table: ViewTable, values_of: Callable[[bytes], tuple[IndexValue, ...]], views_max: int
+    ) -> None:
+        held = self._tables[table.projection, table.version]
+        if held.indexes != table.indexes:
+            job = partial(reindex, self._connection, held, table, values_of, views_max=views_max, url=self._url)
+            made = await self._opened().run(job)
+            self._tables = {**self._tables, (table.projection, table.version): made}
+
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         # Not by the readers, all of which query handlers may hold while they wait for something else.
         return await self._opened().run(partial(_load, self._connection, self._url, self._table(table), keys))
@@ -170,7 +193,7 @@ class SqliteViewStore:
         self._opened()
         async with self._readers.lease() as connection:
             await connection.executescript(_BEGIN_SNAPSHOT)
-            yield SqliteViewReader(connection, self._tables)
+            yield SqliteViewReader(connection, self._tables, self._url)
             await connection.rollback()
 
     def _opened(self) -> OwnerThread[Database]:
@@ -179,15 +202,16 @@ class SqliteViewStore:
         return self._thread
 
     def _table(self, table: ViewTable) -> Table:
-        return self._tables[table.projection, table.version]
+        return _indexed(self._tables, table, self._url)
 
 
 class SqliteViewReader:
     """All tables as they were when the transaction of this connection began."""
 
-    def __init__(self, connection: aiosqlite.Connection, tables: Tables) -> None:
+    def __init__(self, connection: aiosqlite.Connection, tables: Tables, url: str) -> None:
         self._connection = connection
         self._tables = tables
+        self._url = url
 
     async def checkpoint(self, table: ViewTable) -> Checkpoint:
         found = await rows(self._connection, CHECKPOINT, (self._table(table).key,))
@@ -203,15 +227,34 @@ class SqliteViewReader:
         return found[0][1] if found else None
 
     async def find(
-        self, table: ViewTable, where: Mapping[str, IndexValue], order_by: str | None, descending: bool, limit: int
-    ) -> Sequence[bytes]:
-        if any(isinstance(value, str) and text_fault(value) is not None for value in where.values()):
-            return []
-        query = self._table(table).find(where, order_by, descending=descending)
-        return [payload for (payload,) in await rows(self._connection, query, (*where.values(), limit))]
+        self,
+        table: ViewTable,
+        where: Where,
+        order_by: str | None,
+        descending: bool,
+        limit: int,
+        *,
+        after: Place | None = None,
+    ) -> Sequence[tuple[str, bytes]]:
+        held = self._table(table)
+        found: list[tuple[str, bytes]] = []
+        for step in steps(where, order_by, descending, after):
+            query, values = statement(held, step, descending)
+            found += await rows(self._connection, query, (*values, limit - len(found)))
+            if len(found) >= limit:
+                break
+        return found
 
     def _table(self, table: ViewTable) -> Table:
-        return self._tables[table.projection, table.version]
+        return _indexed(self._tables, table, self._url)
+
+
+def _indexed(tables: Tables, table: ViewTable, url: str) -> Table:
+    """The table, where it is indexed as the caller takes it to be."""
+    held = tables[table.projection, table.version]
+    if held.indexes != table.indexes:
+        raise other_indexes(table, held.indexes, url)
+    return held
 
 
 def _prepare(
@@ -221,23 +264,19 @@ def _prepare(
     with transaction(connection, url):
         tables: Tables = {}
         for key, projection, version, name, indexes in connection.execute(PROJECTIONS).fetchall():
-            tables[projection, version] = named_table(key, name, tuple(msgspec.json.decode(indexes, type=list[str])))
+            tables[projection, version] = named_table(
+                key, name, from_texts(msgspec.json.decode(indexes, type=list[str]))
+            )
         for table in wanted:
             held = tables.get((table.projection, table.version))
             if held is None:
-                held = table_of(len(tables) + 1, table)
+                held = table_of(next_key(connection), table)
                 for statement in held.create():
                     connection.execute(statement)
-                indexes = msgspec.json.encode(table.indexes).decode()
+                indexes = msgspec.json.encode(as_texts(table.indexes)).decode()
                 row = (held.key, table.projection, table.version, held.name, indexes)
                 connection.execute(CREATE_PROJECTION, row)
                 tables[table.projection, table.version] = held
-            elif held.indexes != table.indexes:
-                raise Unusable(
-                    f"{url}: the views of {table.projection!r} version {table.version} are indexed by {held.indexes}, "
-                    f"not by {table.indexes}: raise the projection's version to build them anew",
-                    store=url,
-                )
             checkpoints[table] = Checkpoint(*connection.execute(CHECKPOINT, (held.key,)).fetchone())
     return tables, checkpoints
 

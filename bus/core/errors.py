@@ -211,6 +211,13 @@ class ViewNotIndexed(QueryError):
     field: str
 
 
+class InvalidCursor(QueryError):
+    """`after` is no cursor, or one of another order of views."""
+
+    code: ClassVar[str] = "invalid-cursor"
+    view: str
+
+
 class NotSettled(BusError):
     """`wait_settled` timed out; `busy` names who still works."""
 

@@ -86,6 +86,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     find_views_max: int = 10_000
     """Views that one `find` without a limit may return."""
+    find_values_max: int = 1_000
+    """Values of one `one_of`."""
+    reindex_views_max: int = 1_000
+    """Views in memory at a time while a projection's views are indexed anew."""
     query_restarts_max: int = 8
     """Fresh snapshots that one query may need because a view it came to read was not yet at `after`."""
     watch_interval_s: float = 0.05

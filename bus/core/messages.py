@@ -2,7 +2,7 @@
 
 import enum
 from datetime import datetime
-from typing import Any, Final, Generic, Protocol, TypeVar, dataclass_transform
+from typing import Any, Final, Generic, NewType, Protocol, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -124,6 +124,21 @@ class Loaded(msgspec.Struct, Generic[S_co], frozen=True):
     version: int
 
 
+Cursor = NewType("Cursor", str)
+"""A place in an order of views, as a text of letters, digits, `-` and `_`, which may travel in a URL and come back.
+
+It tells the place to whoever decodes it: the value that the views are ordered by, and a key. It is no permission.
+"""
+
+
+class Page(msgspec.Struct, Generic[A_co], frozen=True):
+    """Some views in order, and where the next ones begin."""
+
+    views: tuple[A_co, ...]
+    next: Cursor | None
+    """What `after=` takes to go on; None where no more views were found."""
+
+
 class Views(Protocol):
     """What a query handler may ask: one consistent snapshot of the read models."""
 
@@ -132,12 +147,38 @@ class Views(Protocol):
         ...
 
     async def find(
-        self, view: type[V], *, order_by: str | None = None, limit: int | None = None, **where: Any
+        self,
+        view: type[V],
+        *,
+        order_by: str | None = None,
+        limit: int | None = None,
+        after: Cursor | None = None,
+        **where: Any,
     ) -> list[V]:
-        """All views whose indexed fields equal `where`.
+        """All views whose indexed fields are as `where` says: equal to a value, `one_of` several, or in a range such as
+        `between(low, high)` or `at_least(low) & below(high)`.
 
         They come in the order of the indexed field `order_by` (`"-field"` for descending; None first), ties and
         the unordered by key. Without `limit` more than `Limits.find_views_max` views are refused, never cut off.
-        Raises `ViewNotIndexed` for a field that the projection does not declare in `indexes`.
+        `after` is the `next` of a page in the same order: only what follows its place is found.
+        Raises `ViewNotIndexed` for a field that the projection does not declare in `indexes`, `InvalidCursor` for a
+        cursor that is none or is of another order.
+        """
+        ...
+
+    async def find_page(
+        self,
+        view: type[V],
+        *,
+        limit: int,
+        order_by: str | None = None,
+        after: Cursor | None = None,
+        **where: Any,
+    ) -> Page[V]:
+        """Up to `limit` of the views that `find` would give, and the cursor of what follows them.
+
+        Going on with `after=page.next` until that is None visits each view once that keeps its place in the order all
+        the while, whatever others come, go or move meanwhile. One that moves from one side of the cursor to the other
+        is met again or missed; one that is added is met if it comes after the cursor.
         """
         ...

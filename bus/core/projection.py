@@ -2,16 +2,17 @@
 
 import enum
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final, Generic, TypeAlias, TypeVar, get_origin
+from typing import Final, Generic, TypeAlias, TypeVar, get_origin
 from uuid import UUID
 
 import msgspec
 
 from bus.core import annotations
 from bus.core.errors import DefinitionError
+from bus.core.kinds import kinds_of
 from bus.core.messages import Event, Recorded, Removed, View
 from bus.core.names import is_stored_name
 
@@ -20,6 +21,15 @@ E = TypeVar("E", bound=Event)
 
 IndexValue: TypeAlias = str | int | float | None
 """What a store compares and sorts by: None first, then numbers, or text by code point."""
+
+
+Index: TypeAlias = str | tuple[str, ...]
+"""A field, or several together, the first of which is compared first; each of them is an index by itself as well."""
+
+
+def fields_of(indexes: tuple[Index, ...]) -> tuple[str, ...]:
+    """The fields by which views can be found."""
+    return tuple([index for index in indexes if isinstance(index, str)])
 
 
 class Poison(enum.Enum):
@@ -34,7 +44,7 @@ class Poison(enum.Enum):
 STOP: Final = Poison.STOP
 PARK: Final = Poison.PARK
 
-FIND_WORDS: Final = frozenset({"view", "order_by", "limit", "self"})
+FIND_WORDS: Final = frozenset({"view", "order_by", "limit", "after", "self"})
 """Parameters of `Views.find`, which therefore no view's field may be called."""
 
 
@@ -44,7 +54,9 @@ class Projection(Generic[V, E]):
 
     `key(recorded)` names the view that an event touches, several as a tuple, or none as `()`. `project(view, recorded,
     key)` returns the view after the event, given the one before it or None, or `REMOVED`. Both are pure. Raising
-    `version` builds the views anew. `indexes` names the fields by which views can be found.
+    `version` builds the views anew. `indexes` names the fields by which views can be found, and several together, as
+    a tuple, where those equal in all but the last are to be read in its order. Where it alone is changed the views are
+    kept, and indexed anew when a bus is opened.
     Raises `DefinitionError` for annotations or types that cannot work.
     """
 
@@ -54,9 +66,13 @@ class Projection(Generic[V, E]):
     project: Callable[[V | None, Recorded[E], str], V | Removed]
     key: Callable[[Recorded[E]], str | tuple[str, ...]]
     on_poison: Poison
-    indexes: tuple[str, ...] = ()
+    indexes: tuple[Index, ...] = ()
 
     events: tuple[type[Event], ...] = field(init=False)
+    fields: tuple[str, ...] = field(init=False)
+    """The indexed fields, in the order of `indexes`."""
+    index_kinds: Mapping[str, frozenset[type]] = field(init=False)
+    """The kinds of values that each indexed field may have; see `bus/core/kinds.py`."""
 
     def __post_init__(self) -> None:
         what = f"projection {self.name!r}"
@@ -100,19 +116,32 @@ class Projection(Generic[V, E]):
             )
         if not isinstance(self.indexes, tuple) or len(set(self.indexes)) != len(self.indexes):
             raise DefinitionError(f"{what}: indexes must be a tuple of different field names, not {self.indexes!r}")
-        unknown = [name for name in self.indexes if name not in fields]
+        unknown = [name for name in self.indexes if name not in fields and not isinstance(name, tuple)]
         if unknown:
             names = ", ".join([str(name) for name in unknown])
             raise DefinitionError(f"{what}: {self.view.__qualname__} has no field {names} to index")
+        for index in self.indexes:
+            if isinstance(index, tuple) and (len(index) < 2 or len(set(index)) != len(index)):
+                raise DefinitionError(f"{what}: an index of several fields names different ones, not {index!r}")
+            if isinstance(index, tuple) and not set(index) <= set(self.indexes):
+                raise DefinitionError(
+                    f"{what}: the fields of the index {index!r} must each be an index by itself as well, "
+                    "by which views are found"
+                )
         described = msgspec.inspect.type_info(self.view)
         assert isinstance(described, msgspec.inspect.StructType)
-        for entry in described.fields:
-            if entry.name in self.indexes:
-                _check_indexable(entry.type, f"{what}: field {entry.name!r}")
+        kinds = {entry.name: kinds_of(entry.type) for entry in described.fields if entry.name in self.indexes}
+        for name, found in kinds.items():
+            if found is None:
+                raise DefinitionError(
+                    f"{what}: field {name!r} cannot be indexed: use a text, number, date, time, duration, UUID or enum"
+                )
+        object.__setattr__(self, "index_kinds", kinds)
+        object.__setattr__(self, "fields", fields_of(self.indexes))
 
     def index_values(self, view: View) -> tuple[IndexValue, ...]:
-        """The values of the indexed fields, in the order of `indexes`."""
-        return tuple([index_value(getattr(view, name)) for name in self.indexes])
+        """The values of the indexed fields, in the order of `indexes`, without those of several fields."""
+        return tuple([index_value(getattr(view, name)) for name in self.fields])
 
 
 def index_value(value: object) -> IndexValue:
@@ -155,27 +184,3 @@ def _moment(value: datetime) -> str:
             raise TypeError(f"cannot index {value}: in UTC it is outside the calendar") from error
     text = value.isoformat().removesuffix("+00:00")
     return text if value.microsecond else f"{text}.000000"
-
-
-def _check_indexable(described: Any, what: str) -> None:
-    if isinstance(described, msgspec.inspect.UnionType):
-        for part in described.types:
-            _check_indexable(part, what)
-    elif not isinstance(described, _INDEXABLE):
-        raise DefinitionError(f"{what} cannot be indexed: use a text, number, date, time, duration, UUID or enum")
-
-
-_INDEXABLE = (
-    msgspec.inspect.NoneType,
-    msgspec.inspect.StrType,
-    msgspec.inspect.BoolType,
-    msgspec.inspect.IntType,
-    msgspec.inspect.FloatType,
-    msgspec.inspect.DateTimeType,
-    msgspec.inspect.DateType,
-    msgspec.inspect.TimeType,
-    msgspec.inspect.TimeDeltaType,
-    msgspec.inspect.UUIDType,
-    msgspec.inspect.EnumType,
-    msgspec.inspect.LiteralType,
-)

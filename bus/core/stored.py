@@ -1,13 +1,15 @@
 """Stored shapes: what passes between the bus and its stores, in bytes and numbers."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
+from bus.core.errors import Unusable
 from bus.core.fingerprint import fingerprint_or_none
 from bus.core.letters import DeadLetter
 from bus.core.messages import Command
-from bus.core.projection import IndexValue
+from bus.core.projection import Index, IndexValue, fields_of
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
@@ -126,7 +128,12 @@ class ViewTable(msgspec.Struct, frozen=True):
 
     projection: str
     version: int
-    indexes: tuple[str, ...] = ()
+    indexes: tuple[Index, ...] = ()
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The indexed fields, in the order in which a view's index values come."""
+        return fields_of(self.indexes)
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -161,6 +168,44 @@ class ViewChanges(msgspec.Struct, frozen=True):
     """Letters to keep; one of the same key and position is replaced."""
     unparked: tuple[tuple[str, int], ...] = ()
     """Key and position of letters to remove, each of which must be there, else nothing is written."""
+
+
+def as_texts(indexes: Sequence[Index]) -> list[str]:
+    """As stores keep the names of indexes: several fields with commas between them."""
+    return [index if isinstance(index, str) else ",".join(index) for index in indexes]
+
+
+def from_texts(texts: Sequence[str]) -> tuple[Index, ...]:
+    """Reads what `as_texts` has written."""
+    return tuple([tuple(text.split(",")) if "," in text else text for text in texts])
+
+
+def other_indexes(table: ViewTable, held: Sequence[Index], url: str) -> Unusable:
+    """For who takes views to be indexed as they are not, or not any more."""
+    return Unusable(
+        f"{url}: the views of {table.projection!r} version {table.version} are indexed by {tuple(held)!r}, "
+        f"not by {table.indexes!r}: a bus of another release has opened them. Nothing was changed; run one release, "
+        "whose opening indexes the views by what its projection declares",
+        store=url,
+    )
+
+
+def indexed_elsewhere(table: ViewTable, url: str) -> Unusable:
+    """For who finds that the views are not where they were."""
+    return Unusable(
+        f"{url}: the views of {table.projection!r} version {table.version} were indexed anew by a bus of another "
+        f"release, and are not indexed by {table.indexes!r} any more. Nothing was changed; run that release here too",
+        store=url,
+    )
+
+
+def not_indexable(table: ViewTable, key: str, why: str, url: str) -> Unusable:
+    """For a view that is kept and cannot have the indexes that are declared now."""
+    return Unusable(
+        f"{url}: the view {key!r} of {table.projection!r} version {table.version} cannot be indexed by "
+        f"{table.indexes!r}: {why}. Nothing was changed; raise the projection's version to build its views anew",
+        store=url,
+    )
 
 
 def entry_fault(entry: Append) -> str | None:

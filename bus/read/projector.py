@@ -9,7 +9,7 @@ import anyio.lowlevel
 import msgspec
 
 from bus.core.application import Application
-from bus.core.errors import StoreUnavailable
+from bus.core.errors import StoreUnavailable, Unusable
 from bus.core.letters import Request
 from bus.core.limits import Limits
 from bus.core.projection import PARK, Projection
@@ -173,7 +173,7 @@ class Projector:
                     await self._work(claim)
             except Poisoned as poison:
                 await self._poisoned(poison)
-            except StaleShape as error:
+            except (StaleShape, Unusable) as error:
                 self._stop(self._checkpoint.position + 1, str(error))
             except Exception as error:
                 await self._unavailable(error)

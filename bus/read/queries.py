@@ -1,6 +1,6 @@
 """Queries: runs query handlers on one snapshot of the views, if asked not before a given position."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import anyio
@@ -15,15 +15,15 @@ from bus.core.errors import (
     QueryFailed,
     QueryTimeout,
     UnknownQuery,
-    ViewNotIndexed,
     in_words,
 )
 from bus.core.letters import After
 from bus.core.limits import Limits
-from bus.core.messages import Query, View
-from bus.core.projection import PARK, IndexValue, Projection, index_value
+from bus.core.messages import Cursor, Page, Query, View
+from bus.core.projection import PARK, Projection
 from bus.core.schema import DECODE_ERRORS
 from bus.ports import Clock, Telemetry, ViewReader, ViewStore
+from bus.read.finding import Order, conditions_of, order_of
 from bus.read.progress import Progress
 from bus.read.projector import table_of
 
@@ -138,7 +138,7 @@ class Queries:
                 decoders=self._decoders,
                 positions=positions,
                 after=after,
-                find_views_max=self._limits.find_views_max,
+                limits=self._limits,
             )
             try:
                 answer: R = await handler(query, views)
@@ -169,14 +169,15 @@ class SnapshotViews:
         decoders: Mapping[type[View], Callable[[bytes], View]],
         positions: Mapping[str, int],
         after: After,
-        find_views_max: int,
+        limits: Limits,
     ) -> None:
         self._application = application
         self._reader = reader
         self._decoders = decoders
         self._positions = positions
         self._after = after
-        self._find_views_max = find_views_max
+        self._find_views_max = limits.find_views_max
+        self._find_values_max = limits.find_values_max
         self._entered: set[str] = set()
         self.keys: dict[str, set[str] | None] = {}
         """As in `Reads`."""
@@ -195,29 +196,47 @@ class SnapshotViews:
         return None if payload is None else self._decode(view, payload)
 
     async def find(
-        self, view: type[V], *, order_by: str | None = None, limit: int | None = None, **where: Any
+        self,
+        view: type[V],
+        *,
+        order_by: str | None = None,
+        limit: int | None = None,
+        after: Cursor | None = None,
+        **where: Any,
     ) -> list[V]:
-        """All views whose indexed fields equal `where`; see `bus.core.Views.find`."""
-        projection = await self._enter(view)
-        self.keys[projection.name] = None
-        descending = order_by is not None and order_by.startswith("-")
-        field = order_by.removeprefix("-") if order_by is not None else None
-        for name in (*where, *([field] if field is not None else [])):
-            _check_indexed(projection, name)
-        if limit is not None and not isinstance(limit, int):
-            raise QueryError(f"find: limit must be a whole number, not {limit!r}")
-        if limit is not None and limit < 0:
-            raise QueryError(f"find: limit must not be negative, but is {limit}")
-        values: dict[str, IndexValue] = {name: index_value(value) for name, value in where.items()}
+        """See `bus.core.Views.find`."""
+        if limit is not None:
+            _check_limit(limit, 0)
         bound = self._find_views_max
-        asked = bound + 1 if limit is None else min(limit, _LIMIT_MAX)
-        payloads = await self._reader.find(table_of(projection), values, field, descending, asked)
-        if limit is None and len(payloads) > bound:
+        _, found = await self._find(view, where, order_by, after, bound + 1 if limit is None else limit)
+        if limit is None and len(found) > bound:
             raise QueryError(
                 f"find: more than {bound} views of {view.__qualname__} match, which is Limits.find_views_max; "
                 "name a limit or ask for less"
             )
-        return [self._decode(view, payload) for payload in payloads]
+        return [self._decode(view, payload) for _, payload in found]
+
+    async def find_page(
+        self, view: type[V], *, limit: int, order_by: str | None = None, after: Cursor | None = None, **where: Any
+    ) -> Page[V]:
+        """See `bus.core.Views.find_page`."""
+        _check_limit(limit, 1)
+        order, found = await self._find(view, where, order_by, after, limit + 1)
+        page = found[:limit]
+        views = tuple([self._decode(view, payload) for _, payload in page])
+        return Page(views, order.cursor(views[-1], page[-1][0]) if len(found) > limit else None)
+
+    async def _find(
+        self, view: type[V], where: Mapping[str, Any], order_by: str | None, after: Cursor | None, limit: int
+    ) -> tuple[Order, Sequence[tuple[str, bytes]]]:
+        """Keys and payloads in order."""
+        projection = await self._enter(view)
+        self.keys[projection.name] = None
+        conditions = conditions_of(projection, where, self._find_values_max)
+        order = order_of(projection, order_by, after)
+        return order, await self._reader.find(
+            table_of(projection), conditions, order.field, order.descending, min(limit, _LIMIT_MAX), after=order.after
+        )
 
     async def _enter(self, view: type[View]) -> Projection[Any, Any]:
         """The view's projection, where the snapshot holds what was asked for; else leaves the handler."""
@@ -261,15 +280,8 @@ async def check_parked(reader: ViewReader, projection: Projection[Any, Any], aft
             )
 
 
-def _check_indexed(projection: Projection[Any, Any], field: str) -> None:
-    if field in projection.indexes:
-        return
-    view = projection.view.__qualname__
-    if field not in projection.view.__struct_fields__:
-        raise ViewNotIndexed(f"{view} has no field {field!r}", view=view, field=field)
-    wanted = (*projection.indexes, field)
-    raise ViewNotIndexed(
-        f"{view} cannot be found or ordered by {field!r}: declare indexes={wanted!r} in projection {projection.name!r}",
-        view=view,
-        field=field,
-    )
+def _check_limit(limit: object, least: int) -> None:
+    if not isinstance(limit, int):
+        raise QueryError(f"find: limit must be a whole number, not {limit!r}")
+    if limit < least:
+        raise QueryError(f"find: limit must not be {'negative' if least == 0 else 'below 1'}, but is {limit}")

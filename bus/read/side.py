@@ -20,6 +20,7 @@ from bus.read.leases import Leases
 from bus.read.progress import Progress, wait_for_any
 from bus.read.projector import Projector, table_of
 from bus.read.queries import Queries, check_parked
+from bus.read.reindexing import reindex
 from bus.read.watching import watch
 from bus.runtime.feed import Feed
 from bus.runtime.log import log
@@ -66,6 +67,8 @@ class ReadSide:
         checkpoints = await self._view_store.prepare([table_of(projection) for projection in projections])
         for projection in projections:
             await self._check(projection, checkpoints[table_of(projection)])
+        for projection in projections:
+            await reindex(projection, self._view_store, self._limits)
         self.projectors = {
             projection.name: Projector(
                 self._application,

@@ -26,6 +26,7 @@ CODES = {
     "QueryFailed": "query-failed",
     "QueryTimeout": "query-timeout",
     "ViewNotIndexed": "view-not-indexed",
+    "InvalidCursor": "invalid-cursor",
     "NotSettled": "not-settled",
     "Unreadable": "unreadable",
     "Unusable": "unusable",

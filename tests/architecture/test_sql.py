@@ -9,7 +9,7 @@ from tests.architecture import tree
 
 FOLDER = "adapters/sqlite"
 _SQL = re.compile(r"\b(?:SELECT|INSERT|INTO|UPDATE|DELETE|CREATE|DROP|PRAGMA|BEGIN|VALUES|WHERE|ORDER BY|FROM)\b")
-_MARKS = re.compile(r"'\?' \*|IS \?")
+_MARKS = re.compile(r"'\?' \*|(?:IS|[<>]=?) \?|NULL|DESC")
 _EXECUTES = re.compile(r"execute(?:many|script|_fetchall)?")
 _CONSTANT = re.compile(r"[A-Z_]+")
 
@@ -24,11 +24,16 @@ BUILT = {
     "name": "an identifier, quoted before",
     "index_name": "an identifier, quoted before",
     "columns": "identifiers, quoted before",
-    "self.column(index)": "an identifier: it is quoted there",
-    "self.column(name)": "an identifier: it is quoted there",
     "order": "a quoted identifier, and ASC or DESC",
     "conditions": "quoted identifiers, and marks",
     "'WHERE' if conditions else ''": "a word",
+    "column": "an identifier, quoted before",
+    "','.join('?' * size)": "marks",
+    "listed": "a quoted identifier and marks",
+    "quoted(table.name)": "an identifier",
+    "quoted(held.name)": "an identifier",
+    "table.column(step.order_by)": "an identifier: it is quoted there",
+    "'DESC' if descending else 'ASC'": "a word",
     "synchronous": "one of four words, as `check_level` knows",
     "layout.application_id": "a number of ours",
     "steps": "migrations, which are constants",
@@ -44,6 +49,9 @@ PASSED = {
     "table.select(len(some))",
     "table.delete(len(some))",
     "statement",
+    "create_table",
+    "f'SELECT key, payload FROM {quoted(held.name)} ORDER BY key'",
+    "f'DROP TABLE {quoted(held.name)}'",
     "query",
     "f'PRAGMA synchronous = {synchronous}'",
     'f"BEGIN IMMEDIATE; {steps} UPDATE meta SET value = '

@@ -10,6 +10,8 @@ from tests.contracts.event_store import EventStoreLaws, NewStore
 from tests.contracts.leases import LeaseLaws, NewPair
 from tests.contracts.letters import LetterLaws
 from tests.contracts.snapshots import SnapshotLaws
+from tests.contracts.view_finding import ViewFindingLaws
+from tests.contracts.view_reindexing import ViewReindexingLaws
 from tests.contracts.view_store import NewViewStore, ViewStoreLaws
 
 
@@ -19,7 +21,7 @@ class TestMemoryEventStore(EventStoreLaws, EventReadingLaws, SnapshotLaws):
         return MemoryEventStore
 
 
-class TestMemoryViewStore(ViewStoreLaws, LetterLaws):
+class TestMemoryViewStore(ViewStoreLaws, ViewFindingLaws, ViewReindexingLaws, LetterLaws):
     @pytest.fixture
     def new_store(self) -> NewViewStore:
         return MemoryViewStore

@@ -96,9 +96,10 @@ async def audit_views(application: Application, events: Sequence[StoredEvent], s
                 position = positions[projection.name] = (await reader.checkpoint(table)).position
                 assert position <= len(events), f"{projection.name} has seen what is not recorded"
                 expected = _fold(projection, recorded[:position])
-                payloads = await reader.find(table, {}, None, False, len(expected) + 1)
-            found = [msgspec.json.decode(payload, type=projection.view) for payload in payloads]
-            assert found == [expected[key] for key in sorted(expected)], f"{projection.name} is not the fold"
+                expected = _fold(projection, recorded[:position])
+                rows = await reader.find(table, {}, None, False, len(expected) + 1)
+            found = [(key, msgspec.json.decode(payload, type=projection.view)) for key, payload in rows]
+            assert found == sorted(expected.items()), f"{projection.name} is not the fold"
     return positions
 
 

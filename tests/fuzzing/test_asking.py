@@ -14,12 +14,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from adapters.sqlite import SqliteViewStore
-from bus import STOP, Application, BusError, Limits, Projection, QueryError, Recorded, View
+from bus import STOP, Application, BusError, Limits, Projection, QueryError, Recorded, View, one_of
+from bus.core.conditions import Bound, Range
 from bus.core.letters import After
 from bus.core.projection import index_value
 from bus.core.stored import StoredView, ViewChanges, view_fault
 from bus.memory import MemoryViewStore
 from bus.ports import ViewStore
+from bus.read.finding import Order
 from bus.read.projector import table_of
 from bus.read.queries import SnapshotViews
 from tests.contracts.view_store import FIRST, START
@@ -105,14 +107,25 @@ VIEWS: Final = st.lists(
 ORDERS: Final = st.none() | st.sampled_from(
     [*INDEXES, *[f"-{name}" for name in INDEXES], "", "-", "key", "payload", "name, key"]
 )
+BOUNDS: Final = st.none() | st.builds(Bound, VALUES, st.booleans())
+CONDITIONS: Final = (
+    VALUES | st.builds(Range, BOUNDS, BOUNDS) | st.lists(VALUES, max_size=4).map(lambda some: one_of(*some))
+)
+CURSORS: Final = st.builds(
+    lambda order_by, name, number: Order("rows", order_by, None).cursor(Row(name, number), name),
+    st.sampled_from(["name", "-name", "number", "-number"]),
+    st.sampled_from(["", "a", "é", "😀"]),
+    st.none() | st.integers(-5, 5) | st.floats(),
+)
 QUESTIONS: Final = st.tuples(
-    st.dictionaries(st.sampled_from([*INDEXES, "nothing", "key; --"]), VALUES, max_size=2),
+    st.dictionaries(st.sampled_from([*INDEXES, "nothing", "key; --"]), CONDITIONS, max_size=2),
     ORDERS,
     st.none() | st.integers(-2, 2**65) | st.sampled_from([0, 1, 2, 2**63, 1.5, "1", True]),
     TEXTS | st.sampled_from([None, 1, b"a", ("a",), [1]]),
+    st.none() | TEXTS | CURSORS,
 )
 
-Question = tuple[Mapping[str, Any], str | None, Any, Any]
+Question = tuple[Mapping[str, Any], str | None, Any, Any, Any]
 Answer = Sequence[str] | str
 
 
@@ -143,11 +156,12 @@ async def answers(store: ViewStore, rows: Sequence[StoredView], questions: Seque
                 decoders={Row: msgspec.json.Decoder(Row).decode},
                 positions={"rows": FIRST.position},
                 after=After(0, 1),
-                find_views_max=Limits().find_views_max,
+                limits=Limits(),
             )
-            for where, order_by, limit, key in questions:
+            for where, order_by, limit, key, after in questions:
                 try:
-                    found.append([row.name for row in await views.find(Row, order_by=order_by, limit=limit, **where)])
+                    rows_found = await views.find(Row, order_by=order_by, limit=limit, after=after, **where)
+                    found.append([row.name for row in rows_found])
                 except (BusError, TypeError) as error:
                     found.append(f"{type(error).__name__}: {error}")
                 try:
@@ -161,7 +175,7 @@ async def answers(store: ViewStore, rows: Sequence[StoredView], questions: Seque
 
 @given(VIEWS, st.lists(QUESTIONS, min_size=1, max_size=6))
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@example([Row("a", 1), Row("b", 2.5)], [({"number": 2**70}, None, None, "a"), ({}, "number", 1.5, 5)])
+@example([Row("a", 1), Row("b", 2.5)], [({"number": 2**70}, None, None, "a", None), ({}, "number", 1.5, 5, "x")])
 def test_stores_agree_on_every_question(tmp_path: Path, rows: list[Row], questions: list[Question]) -> None:
     path = tmp_path / "views.db"
     for old in tmp_path.iterdir():

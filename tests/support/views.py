@@ -1,7 +1,7 @@
 """A view store in memory that does as it is told: it fails before or after committing, refuses, or holds a commit."""
 
 from collections import deque
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Literal, Self
@@ -10,6 +10,7 @@ import anyio
 
 from bus.core.errors import StoreUnavailable
 from bus.core.letters import DeadLetter, Request
+from bus.core.projection import IndexValue
 from bus.core.stored import Checkpoint, Claim, ViewChanges, ViewTable
 from bus.memory import MemoryViewStore
 from bus.ports import ViewReader
@@ -87,6 +88,12 @@ class ToldViewStore:
     async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
         self._check_up()
         await self.kept.release(tables, owner)
+
+    async def reindex(
+        self, table: ViewTable, values_of: Callable[[bytes], tuple[IndexValue, ...]], views_max: int
+    ) -> None:
+        self._check_up()
+        await self.kept.reindex(table, values_of, views_max)
 
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         self._check_up()

@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import anyio
 import anyio.lowlevel
 
 from bus.core.errors import StoreUnavailable
+from bus.core.finding import Place, Where
 from bus.core.letters import DeadLetter, Request
 from bus.core.messages import Command
 from bus.core.projection import IndexValue
@@ -179,6 +180,12 @@ class SimulatedViewStore(Disk):
             await self.read(self._world.faults.view_read_fails)
         await self._world.views.release(tables, owner)
 
+    async def reindex(
+        self, table: ViewTable, values_of: Callable[[bytes], tuple[IndexValue, ...]], views_max: int
+    ) -> None:
+        # Of no time: in a world there is one application, whose indexes never change.
+        await self._world.views.reindex(table, values_of, views_max)
+
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         await self.read(self._world.faults.view_read_fails)
         return await self._world.views.load(table, keys)
@@ -260,11 +267,17 @@ class SlowReader:
         return await self._reader.get(table, key)
 
     async def find(
-        self, table: ViewTable, where: Mapping[str, IndexValue], order_by: str | None, descending: bool, limit: int
-    ) -> Sequence[bytes]:
+        self,
+        table: ViewTable,
+        where: Where,
+        order_by: str | None,
+        descending: bool,
+        limit: int,
+        *,
+        after: Place | None = None,
+    ) -> Sequence[tuple[str, bytes]]:
         await self._begin(table)
-        found: Sequence[Any] = await self._reader.find(table, where, order_by, descending, limit)
-        return found
+        return await self._reader.find(table, where, order_by, descending, limit, after=after)
 
     async def _begin(self, table: ViewTable) -> None:
         await self._disk.pause()

@@ -228,7 +228,7 @@ class World:
 
 async def _all_rows(views: MemoryViewStore, table: ViewTable) -> Sequence[bytes]:
     async with views.snapshot() as reader:
-        return await reader.find(table, {}, None, False, 1_000_000)
+        return [payload for _, payload in await reader.find(table, {}, None, False, 1_000_000)]
 
 
 def at_once(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -8,8 +8,7 @@ TABLE = Table(7, ("origin", 'x"; DROP TABLE y; --'))
 def test_an_index_is_called_by_its_place() -> None:
     assert "DROP" not in TABLE.create()
     assert "CREATE INDEX ON {schema}.views_7(by_2, key);" in TABLE.create()
-    found = TABLE.find(['x"; DROP TABLE y; --'], "origin", descending=True)
-    assert found == "SELECT payload FROM {schema}.views_7 WHERE by_2 = $1 ORDER BY by_1 DESC, key LIMIT $2"
+    assert "DROP" not in TABLE.fill()
 
 
 def test_views_without_indexes_have_a_table_of_two_columns() -> None:

@@ -9,12 +9,13 @@ import pytest
 
 from adapters.postgres import PostgresViewStore
 from adapters.postgres.errors import InDoubt
-from bus.core.errors import StoreUnavailable
 from bus.core.stored import Checkpoint, StoredView, ViewChanges
 from tests.adapters.postgres.conftest import Sql
 from tests.adapters.postgres.databases import schema_of
 from tests.contracts.leases import LeaseLaws, NewPair
 from tests.contracts.letters import LetterLaws
+from tests.contracts.view_finding import ViewFindingLaws
+from tests.contracts.view_reindexing import ViewReindexingLaws
 from tests.contracts.view_store import BOARD, FIRST, PLAIN, START, NewViewStore, ViewStoreLaws
 from tests.support.proxy import proxy
 
@@ -22,7 +23,7 @@ NewUrl = Callable[[], str]
 KEY = (StoredView("k", b"1"),)
 
 
-class TestPostgresViewStore(ViewStoreLaws, LetterLaws):
+class TestPostgresViewStore(ViewStoreLaws, ViewFindingLaws, ViewReindexingLaws, LetterLaws):
     @pytest.fixture
     def new_store(self, new_url: NewUrl) -> NewViewStore:
         return lambda: PostgresViewStore(new_url())
@@ -177,16 +178,3 @@ async def test_a_commit_whose_connection_is_lost_is_in_doubt_and_whole_or_absent
             async with direct.snapshot() as reader:
                 at = await reader.checkpoint(PLAIN)
                 assert (at, await reader.get(PLAIN, "k")) == (after, b"2")
-
-
-async def test_a_lost_connection_is_unavailable_to_readers_and_replaced(new_url: NewUrl, sql: Sql) -> None:
-    url = new_url()
-    async with PostgresViewStore(f"{url}&application_name={schema_of(url)}") as store:
-        await store.prepare([PLAIN])
-        kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
-        async with store.snapshot() as reader:
-            await sql(kill, schema_of(url))
-            with pytest.raises(StoreUnavailable):
-                await reader.get(PLAIN, "k")
-        async with store.snapshot() as reader:
-            assert await reader.get(PLAIN, "k") is None

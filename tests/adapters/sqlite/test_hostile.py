@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from adapters.sqlite import SqliteEventStore, SqliteViewStore
+from bus.core.finding import Condition
+from bus.core.projection import IndexValue
 from bus.core.stored import (
     AlreadyRecorded,
     Append,
@@ -86,11 +88,12 @@ async def test_hostile_names_keys_and_values_of_views_are_names_keys_and_values(
         async with store.snapshot() as reader:
             for number, text in enumerate(HOSTILE):
                 assert await reader.get(table, text) == text.encode()
-                assert list(await reader.find(table, {name: text}, name, False, 9)) == [text.encode()]
-                assert list(await reader.find(table, {"by": number, name: text}, "by", True, 9)) == [text.encode()]
+                assert list(await reader.find(table, {name: text}, name, False, 9)) == [(text, text.encode())]
+                both: dict[str, IndexValue | Condition] = {"by": number, name: text}
+                assert list(await reader.find(table, both, "by", True, 9)) == [(text, text.encode())]
                 assert list(await reader.find(table, {"by": text}, None, False, 9)) == []
             assert await reader.checkpoint(table) == end
-            assert list(await reader.find(other, {}, None, False, 9)) == [b"kept"]
+            assert list(await reader.find(other, {}, None, False, 9)) == [("k", b"kept")]
         assert await store.commit(table, ViewChanges(end, start, (), HOSTILE))
         assert dict(await store.load(table, HOSTILE)) == {}
         assert dict(await store.load(other, ["k"])) == {"k": b"kept"}

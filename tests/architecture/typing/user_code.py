@@ -1,7 +1,7 @@
 """What a user writes, as both strict type checkers must accept it; read by them, and built by a test."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NewType, TypeAlias, assert_type
 
 from bus import Bus
@@ -10,9 +10,11 @@ from bus.core import (
     STOP,
     Application,
     Command,
+    Cursor,
     Decider,
     Drop,
     Event,
+    Page,
     Projection,
     Query,
     Recorded,
@@ -24,6 +26,10 @@ from bus.core import (
     Upcaster,
     View,
     Views,
+    at_least,
+    below,
+    between,
+    one_of,
 )
 from bus.core.errors import BusError
 from bus.core.messages import Answer, Loaded, Receipt
@@ -113,7 +119,7 @@ DEPARTURES = Projection(
     view=Departure,
     project=project,
     key=lambda recorded: recorded.stream_id,
-    indexes=("origin", "departs_at"),
+    indexes=("origin", "departs_at", ("origin", "departs_at")),
     on_poison=STOP,
 )
 
@@ -126,6 +132,28 @@ class GetDepartures(Query[list[Departure]]):
 async def departures(query: GetDepartures, views: Views) -> list[Departure]:
     found = await views.find(Departure, origin=query.airport, order_by="departs_at", limit=query.limit)
     assert_type(found, list[Departure])
+    return found
+
+
+class GetPage(Query[Page[Departure]]):
+    airports: tuple[str, ...]
+    day: datetime
+    after: Cursor | None = None
+
+
+async def page(query: GetPage, views: Views) -> Page[Departure]:
+    found = await views.find_page(
+        Departure,
+        origin=one_of(*query.airports),
+        departs_at=at_least(query.day) & below(query.day + timedelta(days=1)),
+        order_by="-departs_at",
+        limit=20,
+        after=query.after,
+    )
+    assert_type(found, Page[Departure])
+    assert_type(found.views, tuple[Departure, ...])
+    assert_type(found.next, Cursor | None)
+    assert_type(await views.find(Departure, departs_at=between(query.day, query.day)), list[Departure])
     return found
 
 
@@ -161,7 +189,7 @@ UPCASTERS = (
 TRAFFIC = Application(
     deciders=[FLIGHT],
     projections=[DEPARTURES],
-    query_handlers=[departures, Desk().departure],
+    query_handlers=[departures, page, Desk().departure],
     upcasters=UPCASTERS,
 )
 
@@ -173,6 +201,9 @@ async def embedded(now: datetime) -> None:
         assert_type(receipt, Receipt)
         assert_type(await bus.query(GetDepartures(airport="EWR"), after=receipt), list[Departure])
         assert_type(await bus.query(GetDeparture(flight_id=FlightId("UA-1")), after=receipt), Departure | None)
+        pages = GetPage(airports=("EWR", "JFK"), day=now)
+        assert_type(await bus.query(pages, after=receipt), Page[Departure])
+        assert await bus.query(pages) == Page((Departure(flight_id="UA-1", origin="EWR", departs_at=now),), None)
         outcomes = await bus.send_many([CancelFlight(flight_id=FlightId("UA-1"), at=now)])
         assert_type(outcomes, list[Receipt | BusError])
         loaded = await bus.load(FLIGHT, "UA-1")

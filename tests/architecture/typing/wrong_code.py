@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bus import Bus
-from bus.core import Command, Event, Recorded, Removed, View
+from bus.core import Command, Event, Recorded, Removed, View, Views, at_least, one_of
 from bus.testing import given
 from tests.architecture.typing.user_code import (
     DEPARTURES,
@@ -58,6 +58,14 @@ def mixed() -> ScheduleFlight:
 async def ask(bus: Bus) -> None:
     board = await bus.query(GetDepartures(airport="EWR"))
     board.upper()  # type: ignore[attr-defined]
+
+
+async def find(views: Views) -> None:
+    await views.find_page(Departure, order_by="departs_at")  # type: ignore[call-arg]
+    page = await views.find_page(Departure, limit=2, after="UA-1")  # type: ignore[arg-type]
+    page.next.upper()  # type: ignore[union-attr]
+    page.views.append(page.views[0])  # type: ignore[attr-defined]
+    await views.find(Departure, departs_at=at_least(1) & one_of(2))  # type: ignore[operator]
 
 
 class Elsewhere(Event, tag="elsewhere"):

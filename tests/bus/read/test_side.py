@@ -5,7 +5,7 @@ from types import TracebackType
 
 import pytest
 
-from bus import Bus, MemoryEventStore, MemoryViewStore, Unusable, ViewsMismatch
+from bus import Bus, MemoryEventStore, MemoryViewStore, ViewsMismatch
 from bus.core.stored import Append, NewEvent
 from tests.support.ledger import Balance, Deposit, GetBalance, GetJournal, balances, ledger, record, stored_entries
 
@@ -140,12 +140,3 @@ async def test_a_higher_version_is_built_anew_beside_the_old_views() -> None:
     async with Bus(ledger(balances()), event_store=store, view_store=views) as bus:
         assert await bus.query(GetBalance("a")) == Balance("a", 5, [1])
         assert bus.statistics().projections[0].events == 0
-
-
-async def test_other_indexes_under_the_same_version_are_refused_with_the_word_version() -> None:
-    store, views = await filled(Deposit("a"))
-    other = balances()
-    object.__setattr__(other, "indexes", ("balance",))
-    with pytest.raises(Unusable, match="raise the projection's version"):
-        async with Bus(ledger(other), event_store=store, view_store=views):
-            pass
