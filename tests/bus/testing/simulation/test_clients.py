@@ -7,7 +7,7 @@ from bus import Bus, BusClosed, Limits, Query
 from bus.runtime.reply import Reply
 from bus.testing import Faults
 from bus.testing.simulation.clients import Clients, CountedIds
-from bus.testing.simulation.lives import SimulatedClock
+from bus.testing.simulation.living import SimulatedClock
 from bus.testing.simulation.loop import simulated_loop
 from bus.testing.simulation.stores import SimulatedEventStore, SimulatedViewStore
 from bus.testing.simulation.world import World
