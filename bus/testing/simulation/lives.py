@@ -1,5 +1,7 @@
 """Lives: one history as a row of processes over one disk, each from the opening of a bus to its end or its crash."""
 
+import functools
+
 import anyio
 
 from bus.testing.simulation.clients import Life, Workload
@@ -31,8 +33,7 @@ class Simulation:
         for number in range(1, LIVES_MAX + 1):
             world.is_calm = number > LIVES_MAX // 2
             loop = simulated_loop(world.schedule, time)
-            name = str(number)
-            world.history.clock = lambda loop=loop, name=name: (loop.time(), name)  # type: ignore[misc]
+            world.history.clock = functools.partial(_clock, loop, str(number))
             world.history.note("open", "a shared store" if world.is_shared else "")
             world.resume_late(loop)
             life = self._living.begin(number, SimulatedClock(loop))
@@ -80,6 +81,10 @@ class Simulation:
         self.world.is_calm = True
         self.world.history.note("calm")
         await anyio.sleep(LATE_S)
+
+
+def _clock(loop: SimulatedLoop, life: str) -> tuple[float, str]:
+    return loop.time(), life
 
 
 async def _close(life: Life) -> None:

@@ -13,6 +13,7 @@ from bus.testing.simulation.clients import Workload
 from bus.testing.simulation.faults import Faults
 from bus.testing.simulation.history import History
 from bus.testing.simulation.lives import Simulation
+from bus.testing.simulation.processes import Processes
 from bus.testing.simulation.workloads import generated
 from bus.testing.simulation.world import Invariant, World
 
@@ -22,13 +23,15 @@ COMMANDS = 200
 class SimulationFailed(AssertionError):
     """A promise was broken; the same seed and number of commands bring it about again."""
 
-    def __init__(self, violation: str, history: History, commands: int) -> None:
+    def __init__(self, violation: str, history: History, commands: int, buses: int = 1) -> None:
         self.violation = violation
         self.history = history
         self.seed = history.seed
         self.commands = commands
+        self.buses = buses
+        sharing = "" if buses == 1 else f"{buses} buses and "
         super().__init__(
-            f"{violation}\n\nSeed {self.seed} with {commands} commands does it again. What happened last:\n\n"
+            f"{violation}\n\nSeed {self.seed} with {sharing}{commands} commands does it again. What happened last:\n\n"
             f"      time life  what\n{history.last()}"
         )
 
@@ -42,6 +45,7 @@ def simulate(
     invariants: Sequence[Invariant] = (),
     commands: int = COMMANDS,
     limits: Limits | None = None,
+    buses: int = 1,
     shrink: bool = True,
 ) -> History:
     """Runs the application through one history, in virtual time and in memory; returns what happened.
@@ -57,8 +61,16 @@ def simulate(
 
     def run(length: int) -> tuple[str | None, History]:
         """The beginning of the history, with as many commands; a shorter one is the beginning of a longer one."""
-        world = World(application, seed, faults=faults or Faults(), limits=limits or Limits(), invariants=invariants)
-        simulation = Simulation(world, workload or generated(application), length)
+        world = World(
+            application,
+            seed,
+            faults=faults or Faults(),
+            limits=limits or Limits(),
+            invariants=invariants,
+            buses=buses,
+        )
+        kind = Simulation if buses == 1 else Processes
+        simulation = kind(world, workload or generated(application), length)
         with _quiet():
             _alone(simulation.run)
         return world.violation, world.history
@@ -68,7 +80,7 @@ def simulate(
         return history
     if shrink:
         commands, violation, history = _shortened(run, commands, violation, history)
-    raise SimulationFailed(violation, history, commands)
+    raise SimulationFailed(violation, history, commands, buses)
 
 
 Run = Callable[[int], tuple[str | None, History]]

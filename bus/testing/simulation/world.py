@@ -232,6 +232,10 @@ class World:
         found = at_once(self.views.prepare(self._tables))
         return {table.projection: checkpoint for table, checkpoint in found.items()}
 
+    def holders(self) -> dict[str, str]:
+        """The life that the store has granted each projection to last."""
+        return self.epochs.holders(self._tables)
+
     def check_views(self) -> None:
         """At the end all views are what all events make; raises `Violated`."""
         checkpoints = self.checkpoints()
