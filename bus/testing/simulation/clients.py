@@ -9,7 +9,7 @@ import anyio
 import msgspec
 
 from bus.bus import Bus
-from bus.core.errors import BusClosed, BusError, NotProjected, QueryError, StoreUnavailable
+from bus.core.errors import BusClosed, BusError, NotProjected, ProjectionStopped, QueryError, StoreUnavailable
 from bus.core.messages import Command, Query, Receipt
 from bus.testing.simulation.history import shown
 from bus.testing.simulation.model import Violated
@@ -139,7 +139,7 @@ class Clients:
         if isinstance(outcome, BusClosed):
             raise outcome
         if isinstance(outcome, Receipt) and wishes.random() < 0.1:
-            await self._wait(life.bus, outcome)
+            await self._wait(life, outcome)
 
     def _identify(self, command: Command) -> tuple[str | None, Command]:
         """The command and its id: a new one, one that was used before, or none."""
@@ -234,12 +234,12 @@ class Clients:
             )
         self.operations.answer(operation, outcome)
 
-    async def _wait(self, bus: Bus, receipt: Receipt) -> None:
+    async def _wait(self, life: Life, receipt: Receipt) -> None:
         """What `wait_projected` promises is in the views when it returns."""
         try:
-            await bus.wait_projected(receipt, timeout=self._world.wishes.choice([0.1, None]))
+            await life.bus.wait_projected(receipt, timeout=self._world.wishes.choice([0.1, None]))
         except NotProjected as error:
-            self._world.history.note(error.code)
+            self._not_projected(life, error)
             return
         self._world.history.note("projected", str(receipt.position))
         for name, checkpoint in self._world.checkpoints().items():
@@ -255,9 +255,14 @@ class Clients:
         except (NotProjected, StoreUnavailable, QueryError) as error:
             if isinstance(error, QueryError) and error.__cause__ is not None:
                 raise Violated(f"{query} failed: {error.__cause__!r}") from error
-            self._world.history.note(error.code)
+            self._not_projected(life, error)
             return
         read = life.checkpoints_read()
         self._world.history.note("answer", f"at {read}")
         if after is not None and read is not None and read < after.position:
             raise Violated(f"{query} after position {after.position} was answered from views at {read}")
+
+    def _not_projected(self, life: Life, error: BusError) -> None:
+        self._world.history.note(error.code)
+        if isinstance(error, ProjectionStopped) and not life.is_closing:
+            raise Violated(f"a projection stopped, although nothing is wrong with it: {error}")
