@@ -179,13 +179,15 @@ def passivate_an_actor_with_mail(patch: Patch) -> None:
     patch.setattr(directory, "_is_idle", lambda actor: not actor.busy)
 
 
-def forget_that_one_stream_was_refused(patch: Patch) -> None:
-    """Of the streams of a batch that were refused, the last one's outcome is not looked at."""
+def look_away_from_one_streams_outcome(patch: Patch) -> None:
+    """Of the streams of a batch the last one's outcome is not looked at."""
     commit = Settling.committed
 
     def hasty(self: Settling, turn: Turn, committed: Committed | None) -> Any:
-        if committed is not None and len(turn.entries) > 1 and committed.appended.refused:
-            seen = dict(list(committed.appended.refused.items())[:-1])
+        if committed is not None and len({entry.stream for entry in turn.entries}) > 1:
+            last = turn.entries[-1].stream
+            refused = committed.appended.refused
+            seen = {index: one for index, one in refused.items() if turn.entries[index].stream != last}
             appended = msgspec.structs.replace(committed.appended, refused=seen)
             committed = msgspec.structs.replace(committed, appended=appended)
         return commit(self, turn, committed)
@@ -344,7 +346,7 @@ BUGS: Iterable[Callable[[Patch], None]] = (
 )
 
 SHARED_BUGS: Iterable[Callable[[Patch], None]] = (
-    forget_that_one_stream_was_refused,
+    look_away_from_one_streams_outcome,
     compare_the_version_of_a_batchs_first_stream_alone,
     commit_views_in_any_epoch,
     commit_views_whatever_the_store_holds,

@@ -60,7 +60,8 @@ class Clients:
     def __init__(self, world: World, workload: Workload, commands: int) -> None:
         self._world = world
         self._workload = workload
-        self._left = commands
+        self.left = commands
+        """Messages still to be sent."""
         self._number = 0
         self._waiting: dict[int, Operation] = {}
         """Called and not answered: what a crash leaves so is sent again by somebody."""
@@ -76,7 +77,7 @@ class Clients:
     @property
     def is_done(self) -> bool:
         """Whether everything was sent."""
-        return self._left <= 0
+        return self.left <= 0
 
     def draw_command(self) -> Command:
         """The next command of the workload, for a writer that is none of these clients."""
@@ -101,8 +102,8 @@ class Clients:
         """One sender: one message after the other, until all are sent or the bus is closed."""
         wishes = self._world.wishes
         try:
-            while self._left > 0:
-                self._left -= 1
+            while self.left > 0:
+                self.left -= 1
                 await anyio.sleep(wishes.choice([0, 0, 0, 0.001, 0.02, 0.4]))
                 message = self._workload(wishes)
                 if isinstance(message, Query):

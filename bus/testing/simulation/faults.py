@@ -9,7 +9,7 @@ from bus.core.limits import Limits
 
 
 class Faults(msgspec.Struct, frozen=True, kw_only=True):
-    """Rates between 0 and 1, each by occasion, and counts for a whole history.
+    """Rates between 0 and 1, each by occasion, and counts for a whole history, for each of its buses.
 
     Each history leaves out some kinds of faults, drawn from its seed: what hides behind a frequent fault is found where
     that one is missing. `Faults.none()` leaves out all.
@@ -49,7 +49,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     projection_raises: float = 0.02
     """A projection raises at an event once or twice, and then no more."""
 
-    pauses_max: int = 4
+    pauses_max: int = 3
     """A process stands still for a moment, or for longer than its leases last. Like the next two, only where several
     buses share the stores."""
     lease_lapses: float = 0.1

@@ -56,9 +56,9 @@ class Living:
         self._rested = rested
         self._settle_s = settle_s
         self._senders = chance.randint(1, 8)
-        self.crashes = chance.randint(0, faults.crashes_max)
+        self.crashes = chance.randint(0, faults.crashes_max * world.buses)
         """How many are still to come."""
-        self._closings = chance.randint(0, faults.closings_max)
+        self._closings = chance.randint(0, faults.closings_max * world.buses)
         self._application = _with_failing_projections(world)
 
     def begin(self, number: int, clock: SimulatedClock, name: str = "") -> Life:

@@ -11,8 +11,10 @@ from bus.testing.simulation.loop import Process, Stuck, simulated_loop
 from bus.testing.simulation.model import Violated
 from bus.testing.simulation.world import World
 
-HISTORY_S = 10_000.0
-"""Virtual seconds after which whoever still waits waits for ever."""
+SILENCE_S = 1_000.0
+"""Virtual seconds without a new message after which whoever still waits waits for ever."""
+CIRCLE_STEPS = 100_000
+"""Steps at one and the same time after which somebody goes round in circles."""
 SETTLE_S = 500.0
 """Virtual seconds for every process to come to rest; less than for one alone, since those who share look for news."""
 AGREED_S = 60.0
@@ -42,6 +44,18 @@ class Place:
         self.is_finished = False
 
 
+class Progress:
+    """When something new was said last, and when time passed last."""
+
+    def __init__(self) -> None:
+        self.said = (0, 0)
+        """Messages still to be sent, and lives so far."""
+        self.said_at = 0.0
+        self.time = 0.0
+        self.steps = 0
+        """The loop's, when that time began."""
+
+
 class Processes:
     """One history: several processes, and a world that they share.
 
@@ -52,9 +66,10 @@ class Processes:
         chance = world.chance
         self.world = world
         self._living = Living(world, workload, commands, quiet=self._quiet, rested=self._rested, settle_s=SETTLE_S)
-        self._pauses = chance.randint(0, world.faults.pauses_max)
+        self._pauses = chance.randint(0, world.faults.pauses_max * world.buses)
         """How many are still to come."""
         self._lives = 0
+        self._progress = Progress()
         self._loop = simulated_loop(world.schedule, 0.0)
         self._places = [
             # Never the same time of day, to the microsecond, in two of them.
@@ -120,8 +135,7 @@ class Processes:
 
     def _is_over(self) -> bool:
         world, loop = self.world, self._loop
-        if loop.time() > HISTORY_S:
-            world.fail(f"somebody waits for ever: in {HISTORY_S:,.0f} s nothing has come of it")
+        self._check_progress()
         for place in self._places:
             if place.task is None:
                 continue
@@ -141,6 +155,17 @@ class Processes:
         if all(place.is_finished for place in self._places):
             self._over.set()
         return world.violation is not None
+
+    def _check_progress(self) -> None:
+        loop, last = self._loop, self._progress
+        if (said := (self._living.clients.left, self._lives)) != last.said:
+            last.said, last.said_at = said, loop.time()
+        elif loop.time() > last.said_at + SILENCE_S:
+            self.world.fail(f"somebody waits for ever: in {SILENCE_S:,.0f} s nothing has come of it")
+        if loop.time() > last.time:
+            last.time, last.steps = loop.time(), loop.steps
+        elif loop.steps > last.steps + CIRCLE_STEPS:
+            self.world.fail(f"somebody goes round in circles: no time has passed in {CIRCLE_STEPS:,} steps")
 
     def _begin(self, place: Place) -> None:
         world, chance = self.world, self.world.chance
