@@ -228,9 +228,7 @@ def commit_views_whatever_the_store_holds(patch: Patch) -> None:
 
     async def lenient(self: MemoryViewStore, table: ViewTable, changes: ViewChanges) -> bool:
         held = self._views(table)
-        return await commit(
-            self, table, msgspec.structs.replace(changes, epoch=held.epoch, expected=held.checkpoint)
-        )
+        return await commit(self, table, msgspec.structs.replace(changes, epoch=held.epoch, expected=held.checkpoint))
 
     patch.setattr(MemoryViewStore, "commit", lenient)
 

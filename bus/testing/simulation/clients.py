@@ -133,7 +133,9 @@ class Clients:
         outcome: Receipt | BusError | None = None
         with anyio.CancelScope(deadline=float("inf") if patience is None else anyio.current_time() + patience):
             try:
-                outcome = await life.bus.send(command, command_id=command_id, expected_version=expected, timeout=timeout)
+                outcome = await life.bus.send(
+                    command, command_id=command_id, expected_version=expected, timeout=timeout
+                )
             except BusError as error:
                 outcome = error
         self._end(life, operation, outcome)

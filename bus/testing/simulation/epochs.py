@@ -37,7 +37,7 @@ class Epochs:
             last.until = -math.inf
 
     def claimed(self, table: ViewTable, claim: Claim, life: str, until: float | None, now: float) -> bool:
-        """Notes the answer to a claim of `life`, `until` being None where it is another's; whether it is a new lease."""
+        """Notes the answer to a claim of `life`, with `until` None where the lease is another's; whether it is new."""
         last = self._last.get(table) or Grant(Claim("", 0, claim.checkpoint))
         what = f"epoch {claim.epoch} of the views of {table.projection!r}"
         if claim.epoch < last.claim.epoch:

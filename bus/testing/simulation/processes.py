@@ -1,4 +1,4 @@
-"""Processes: one history of several at a time over shared stores, each of which stands still, crashes and comes again."""
+"""Processes: one history of several at a time over shared stores; each stands still, crashes and begins again."""
 
 import asyncio
 
@@ -48,7 +48,7 @@ class Progress:
     """When something new was said last, and when time passed last."""
 
     def __init__(self) -> None:
-        self.said = (0, 0)
+        self.said: tuple[int, int] = (0, 0)
         """Messages still to be sent, and lives so far."""
         self.said_at = 0.0
         self.time = 0.0
@@ -134,7 +134,7 @@ class Processes:
     # What happens between two steps.
 
     def _is_over(self) -> bool:
-        world, loop = self.world, self._loop
+        world = self.world
         self._check_progress()
         for place in self._places:
             if place.task is None:
