@@ -203,10 +203,9 @@ def compare_the_version_of_a_batchs_first_stream_alone(patch: Patch) -> None:
         ends = {entry.stream: len(self._streams.get(entry.stream, ())) for entry in batch}
         loose: list[Append] = []
         for entry in batch:
-            if entry.stream != batch[0].stream:
-                entry = msgspec.structs.replace(entry, expected_version=ends[entry.stream])
-                ends[entry.stream] += len(entry.events)
-            loose.append(entry)
+            version = entry.expected_version if entry.stream == batch[0].stream else ends[entry.stream]
+            loose.append(msgspec.structs.replace(entry, expected_version=version))
+            ends[entry.stream] += len(entry.events)
         return await append(self, loose, recorded_at)
 
     patch.setattr(MemoryEventStore, "append", lenient)

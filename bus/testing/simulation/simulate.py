@@ -18,6 +18,8 @@ from bus.testing.simulation.workloads import generated
 from bus.testing.simulation.world import Invariant, World
 
 COMMANDS = 200
+BUSES_MAX = 26
+"""Each process is named by a letter."""
 
 
 class SimulationFailed(AssertionError):
@@ -55,9 +57,15 @@ def simulate(
     what may go wrong, by default everything. Each of `invariants` is called with the model (all events, states and
     views as the pure functions make them) after each append and raises `AssertionError` where something is wrong.
 
+    With more than one of `buses` so many processes share the stores: each stands still, crashes and is closed by
+    itself, and they take over from each other. It is another history than the seed's with one.
+
     Raises `SimulationFailed` where the bus broke a promise, an invariant does not hold, or the application's own code
     raised; with `shrink`, for the shortest history of that seed that was found to fail.
     """
+
+    if not 1 <= buses <= BUSES_MAX:
+        raise ValueError(f"{buses} buses cannot be simulated: say a number between 1 and {BUSES_MAX}")
 
     def run(length: int) -> tuple[str | None, History]:
         """The beginning of the history, with as many commands; a shorter one is the beginning of a longer one."""
