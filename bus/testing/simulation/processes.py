@@ -13,8 +13,8 @@ from bus.testing.simulation.loop import Process, Stuck, simulated_loop
 from bus.testing.simulation.model import Violated
 from bus.testing.simulation.world import World
 
-SILENCE_S = 1_000.0
-"""Virtual seconds without a new message after which whoever still waits waits for ever."""
+SILENCE_S = 2_000.0
+"""Virtual seconds without a new message after which whoever still waits waits for ever; coming to rest is within them."""
 CIRCLE_STEPS = 20_000
 """Steps without any time after which somebody goes round in circles; 50 more for each event and projection."""
 SETTLE_S = 500.0
@@ -68,7 +68,12 @@ class Processes:
     def __init__(self, world: World, workload: Workload, commands: int) -> None:
         chance = world.chance
         self.world = world
-        self._living = Living(world, workload, commands, quiet=self._quiet, rested=self._rested, settle_s=SETTLE_S)
+        self._patience_s = 2 * world.limits.lease_s
+        """What a process that is gone may cost the others, on top of everything else."""
+        self._settle_s = SETTLE_S + self._patience_s
+        self._living = Living(
+            world, workload, commands, quiet=self._quiet, rested=self._rested, settle_s=self._settle_s
+        )
         self._pauses = chance.randint(0, world.faults.pauses_max * world.buses)
         """How many are still to come."""
         self._lives = 0
@@ -113,7 +118,7 @@ class Processes:
         for place in self._places:
             self._begin(place)
         await self._at_rest.wait()
-        latest = self._loop.time() + AGREED_S
+        latest = self._loop.time() + AGREED_S + self._patience_s
         while (wrong := self._wrong_holder()) is not None:
             if self._loop.time() > latest:
                 self.world.fail(wrong)
@@ -129,7 +134,7 @@ class Processes:
         await anyio.sleep(LATE_S)
         # One that is at rest itself may still hear of what another has under way, so all come to rest twice.
         with suppress(BusError):
-            await life.bus.wait_settled(timeout=SETTLE_S)
+            await life.bus.wait_settled(timeout=self._settle_s)
         self._place_of(life).has_finished_writing = True
         await self._written.wait()
 
@@ -172,8 +177,8 @@ class Processes:
         loop, last = self._loop, self._progress
         if (said := (self._living.clients.left, self._lives)) != last.said:
             last.said, last.said_at = said, loop.time()
-        elif loop.time() > last.said_at + SILENCE_S:
-            self.world.fail(f"somebody waits for ever: in {SILENCE_S:,.0f} s nothing has come of it")
+        elif loop.time() > last.said_at + SILENCE_S + 4 * self._patience_s:
+            self.world.fail(f"somebody waits for ever: since {last.said_at:,.0f} s nothing new was said")
         if loop.time() > last.time:
             last.time, last.steps = loop.time(), loop.steps
             return
