@@ -14,7 +14,7 @@ from bus.testing.simulation.model import Violated
 from bus.testing.simulation.world import World
 
 SILENCE_S = 2_000.0
-"""Virtual seconds without a new message after which whoever still waits waits for ever; coming to rest is within them."""
+"""Virtual seconds without a new message after which whoever still waits waits for ever; to come to rest takes less."""
 CIRCLE_STEPS = 20_000
 """Steps without any time after which somebody goes round in circles; 50 more for each event and projection."""
 SETTLE_S = 500.0
