@@ -328,6 +328,20 @@ def announce_what_is_not_yet_in_the_views(patch: Patch) -> None:
     patch.setattr(Projector, "follow", hasty)
 
 
+def take_itself_for_the_holder_until_a_commit_is_refused(patch: Patch) -> None:
+    """Who hears that another holds the lease takes over its checkpoint, and goes on all the same."""
+    patch.setattr(Projector, "follow", lambda self, checkpoint: self.progress.follow(checkpoint.position))
+
+
+def take_a_commit_in_doubt_for_done(patch: Patch) -> None:
+    """After a commit of views that failed nobody looks whether it has happened."""
+
+    async def sure(self: Projector, attempt: Attempt) -> None:
+        self._advance(attempt)
+
+    patch.setattr(Projector, "_make_certain", sure)
+
+
 BUGS: Iterable[Callable[[Patch], None]] = (
     acknowledge_before_commit,
     forget_to_reset_the_staged_state,
@@ -354,5 +368,7 @@ SHARED_BUGS: Iterable[Callable[[Patch], None]] = (
     give_up_what_another_holds,
     take_a_lease_without_a_new_epoch,
     announce_what_is_not_yet_in_the_views,
+    take_itself_for_the_holder_until_a_commit_is_refused,
+    take_a_commit_in_doubt_for_done,
 )
 """Found where several buses share their stores."""
