@@ -26,6 +26,7 @@ def simulate(
     seed: _NotNegative = 0,
     seeds: _AtLeastOne = 1,
     commands: _AtLeastOne = 200,
+    buses: Annotated[int, Parameter(validator=validators.Number(gte=1, lte=26))] = 1,
     workload: str | None = None,
 ) -> int:
     """Run an application through seeded histories in which everything goes wrong, and check every promise.
@@ -42,6 +43,8 @@ def simulate(
         How many histories, of this seed and those that follow it.
     commands
         How many messages each history sends.
+    buses
+        How many buses, each in a process of its own, share the stores of a history.
     workload
         A function, as MODULE:NAME, that draws the next command or query from a random.Random. Without it, messages are
         made up from the types of the application's commands and queries.
@@ -52,7 +55,7 @@ def simulate(
     history: History | None = None
     for number in _followed(range(seed, seed + seeds)):
         try:
-            history = simulated(application, seed=number, commands=commands, workload=draw)
+            history = simulated(application, seed=number, commands=commands, workload=draw, buses=buses)
         except SimulationFailed as failure:
             print(f"Seed {number} failed: {failure}")
             return 1

@@ -21,7 +21,8 @@ class Supervisor:
     def __init__(self, tasks: TaskGroup, limits: Limits) -> None:
         self._tasks = tasks
         self._limits = limits
-        self._scopes: set[anyio.CancelScope] = set()
+        self._scopes: dict[anyio.CancelScope, None] = {}
+        """In the order in which the tasks began, in which they are told to end."""
         self._is_stopped = False
         self.restarts = 0
         """Crashes so far; above zero means a bug in the bus or in an adapter."""
@@ -44,14 +45,14 @@ class Supervisor:
         with anyio.CancelScope(shield=True) as scope:
             if self._is_stopped:
                 return
-            self._scopes.add(scope)
+            self._scopes[scope] = None
             try:
                 await self._restart(name, task)
             except BaseException:
                 self.is_broken = self.is_broken or not self._is_stopped
                 raise
             finally:
-                self._scopes.remove(scope)
+                del self._scopes[scope]
 
     async def _restart(self, name: str, task: Callable[[], Awaitable[None]]) -> None:
         attempt = 0

@@ -7,16 +7,17 @@ import pytest
 
 from bus.testing import SimulationFailed, simulate
 from tests.simulation.planted import BUGS
+from tests.simulation.planted_sharing import SHARED_BUGS
 from tests.simulation.shop import SHOP, shopping
 
 HISTORIES_MAX = 2_000
 
 
-def found_in(seeds: int) -> int | None:
+def found_in(seeds: int, buses: int = 1) -> int | None:
     """How many histories it takes until one fails."""
     for seed in range(seeds):
         try:
-            simulate(SHOP, seed=seed, workload=shopping, shrink=False)
+            simulate(SHOP, seed=seed, workload=shopping, buses=buses, shrink=False)
         except SimulationFailed:
             return seed + 1
     return None
@@ -31,5 +32,17 @@ def test_a_planted_bug_is_found(bug: Callable[[Any], None], record_property: Cal
     record_property("histories", histories)
 
 
+@pytest.mark.parametrize("bug", SHARED_BUGS, ids=lambda bug: bug.__name__)
+def test_a_bug_planted_where_buses_share_their_stores_is_found(
+    bug: Callable[[Any], None], record_property: Callable[[str, object], None]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        bug(patch)
+        histories = found_in(HISTORIES_MAX, 2)
+    assert histories is not None, f"{HISTORIES_MAX} histories did not find it"
+    record_property("histories", histories)
+
+
 def test_without_a_bug_nothing_is_found() -> None:
     assert found_in(30) is None
+    assert found_in(10, 2) is None

@@ -1,4 +1,4 @@
-"""Seeds: a thousand histories, half of them new every day, in processes of their own."""
+"""Seeds: a thousand histories of one bus or several, half of them new every day, in processes of their own."""
 
 import os
 import subprocess
@@ -17,13 +17,24 @@ DOUBLEDECKER = str(Path(sys.executable).with_name("doubledecker"))
 TODAY = datetime.now(UTC).toordinal() * 1_000
 """The day's seeds begin here; a failure names the one to replay, on any day."""
 
+TWO = ("--buses", "2")
+THREE = ("--buses", "3")
+
 RUNS = (
-    (SHOP, 0, 250),
-    (DEMO, 0, 150),
-    (LEDGER, 0, 100),
-    (SHOP, TODAY, 250),
-    (DEMO, TODAY, 150),
-    (LEDGER, TODAY, 100),
+    (SHOP, 0, 200),
+    (DEMO, 0, 100),
+    (LEDGER, 0, 50),
+    ((*SHOP, *TWO), 0, 80),
+    ((*LEDGER, *TWO), 0, 20),
+    ((*SHOP, *THREE), 0, 30),
+    ((*DEMO, *THREE), 0, 20),
+    (SHOP, TODAY, 200),
+    (DEMO, TODAY, 100),
+    (LEDGER, TODAY, 50),
+    ((*SHOP, *TWO), TODAY, 80),
+    ((*LEDGER, *TWO), TODAY, 20),
+    ((*SHOP, *THREE), TODAY, 30),
+    ((*DEMO, *THREE), TODAY, 20),
 )
 
 
@@ -47,7 +58,11 @@ def test_five_hundred_fixed_histories_and_five_hundred_of_the_day_keep_every_pro
         assert "keep every promise" in told
 
 
-@pytest.mark.parametrize("arguments", [SHOP, DEMO, LEDGER], ids=["shop", "demo", "ledger"])
+@pytest.mark.parametrize(
+    "arguments",
+    [SHOP, DEMO, LEDGER, (*SHOP, *TWO), (*LEDGER, *THREE)],
+    ids=["shop", "demo", "ledger", "two shops", "three ledgers"],
+)
 def test_a_seed_gives_the_same_history_byte_for_byte_in_another_process(arguments: tuple[str, ...]) -> None:
     outputs = set()
     for hash_seed in ("1", "2"):

@@ -1,13 +1,15 @@
 """Clients: the senders of a simulated history, who do what chance tells them."""
 
+import math
 from collections.abc import Callable
 from random import Random
 from typing import Any
 
 import anyio
+import msgspec
 
 from bus.bus import Bus
-from bus.core.errors import BusClosed, BusError, NotProjected, QueryError, StoreUnavailable
+from bus.core.errors import BusClosed, BusError, NotProjected, ProjectionStopped, QueryError, StoreUnavailable
 from bus.core.messages import Command, Query, Receipt
 from bus.testing.simulation.history import shown
 from bus.testing.simulation.model import Violated
@@ -34,13 +36,32 @@ class CountedIds:
         return made
 
 
+class Life(msgspec.Struct, eq=False):
+    """One opening of a bus, as its senders see it."""
+
+    number: int
+    """In the order in which a history's lives began."""
+    bus: Bus
+    checkpoints_read: Callable[[], int | None] = lambda: None
+    """The least checkpoint of the views that the current task's last query read."""
+    name: str = ""
+    """Where there are several processes at a time: which one, and how often it has begun."""
+    is_closing: bool = False
+    """Whether it ends in order while senders are at work."""
+    resumed_at: float = -math.inf
+    """When its process went on last after it had stood still: nobody is answered while it does."""
+    forget: Callable[[], object] = lambda: None
+    """Lets go of its commands when it is over, whose circles no collector of garbage sees."""
+
+
 class Clients:
     """Draws what is sent, sends it, and has every answer checked. One object serves a whole history."""
 
     def __init__(self, world: World, workload: Workload, commands: int) -> None:
         self._world = world
         self._workload = workload
-        self._left = commands
+        self.left = commands
+        """Messages still to be sent."""
         self._number = 0
         self._waiting: dict[int, Operation] = {}
         """Called and not answered: what a crash leaves so is sent again by somebody."""
@@ -49,18 +70,14 @@ class Clients:
         self._known: list[tuple[str, Command]] = []
         """Commands under an id of their own, which may be sent again."""
         self._receipt: Receipt | None = None
-        """The last one that anybody got in this life."""
-        self.is_closing = False
-        """Whether this life ends in order while senders are at work."""
+        """The last one that anybody got, of one process in this life, of several in any."""
         self.operations = Operations(world.model, conflict_attempts_max=world.limits.conflict_attempts_max)
         self.ids = CountedIds(self._identified)
-        self.checkpoints_read: Callable[[], int | None] = lambda: None
-        """The least checkpoint of the views that the current task's last query read."""
 
     @property
     def is_done(self) -> bool:
         """Whether everything was sent."""
-        return self._left <= 0
+        return self.left <= 0
 
     def draw_command(self) -> Command:
         """The next command of the workload, for a writer that is none of these clients."""
@@ -70,39 +87,40 @@ class Clients:
                 return message
         raise ValueError("the workload draws no commands")
 
-    def crash(self) -> None:
-        """The process ended: nobody will answer what was asked."""
-        for operation in self._waiting.values():
+    def crash(self, life: Life) -> None:
+        """That life is over: nobody will answer what it was asked."""
+        gone = [one for one in self._waiting.values() if one.life == life.number]
+        for operation in gone:
+            del self._waiting[operation.number]
             if operation.is_named:
                 self._known += [(operation.command_id, operation.command)] * 2
-        self._waiting.clear()
-        self._receipt = None
-        self.is_closing = False
-        self.operations.crash()
+        if self._world.buses == 1:
+            self._receipt = None
+        self.operations.crash(life.number)
 
-    async def run(self, bus: Bus) -> None:
+    async def run(self, life: Life) -> None:
         """One sender: one message after the other, until all are sent or the bus is closed."""
         wishes = self._world.wishes
         try:
-            while self._left > 0:
-                self._left -= 1
+            while self.left > 0:
+                self.left -= 1
                 await anyio.sleep(wishes.choice([0, 0, 0, 0.001, 0.02, 0.4]))
                 message = self._workload(wishes)
                 if isinstance(message, Query):
-                    await self._ask(bus, message)
+                    await self._ask(life, message)
                 elif wishes.random() < 0.06:
-                    await self._send_many(bus, message)
+                    await self._send_many(life, message)
                 else:
-                    await self._send(bus, message)
+                    await self._send(life, message)
         except BusClosed as error:
-            if not self.is_closing:
+            if not life.is_closing:
                 self._world.fail(f"a sender was told that the bus is closed, which it is not: {error}")
         except Violated as error:
             self._world.fail(str(error))
         except Exception as error:
             self._world.fail(f"a sender got {error!r}")
 
-    async def _send(self, bus: Bus, command: Command) -> None:
+    async def _send(self, life: Life, command: Command) -> None:
         faults, wishes = self._world.faults, self._world.wishes
         command_id, command = self._identify(command)
         expected = None
@@ -111,23 +129,28 @@ class Clients:
             expected = max(0, versions[-1].number - wishes.choice([0, 0, 1]))
         timeout = wishes.choice([0.001, 0.05]) if wishes.random() < faults.hurried else None
         patience = wishes.choice([0.0, 0.001, 0.1]) if wishes.random() < faults.cancelled else None
-        operation = self._begin(command, command_id, expected, timeout)
+        operation = self._begin(life, command, command_id, expected, timeout)
         outcome: Receipt | BusError | None = None
         with anyio.CancelScope(deadline=float("inf") if patience is None else anyio.current_time() + patience):
             try:
-                outcome = await bus.send(command, command_id=command_id, expected_version=expected, timeout=timeout)
+                outcome = await life.bus.send(
+                    command, command_id=command_id, expected_version=expected, timeout=timeout
+                )
             except BusError as error:
                 outcome = error
-        self._end(operation, outcome)
+        self._end(life, operation, outcome)
         if isinstance(outcome, BusClosed):
             raise outcome
         if isinstance(outcome, Receipt) and wishes.random() < 0.1:
-            await self._wait(bus, outcome)
+            await self._wait(life, outcome)
 
     def _identify(self, command: Command) -> tuple[str | None, Command]:
         """The command and its id: a new one, one that was used before, or none."""
         faults, wishes = self._world.faults, self._world.wishes
         if self._known and wishes.random() < faults.duplicate:
+            if self._world.buses > 1 and wishes.random() < 0.5:
+                # Perhaps another bus is still at it.
+                return wishes.choice(self._known[-4:])
             return wishes.choice(self._known)
         if self._known and wishes.random() < faults.reused:
             return wishes.choice(self._known)[0], command
@@ -140,14 +163,14 @@ class Clients:
         self._known.append((command_id, command))
         return command_id
 
-    async def _send_many(self, bus: Bus, first: Command) -> None:
+    async def _send_many(self, life: Life, first: Command) -> None:
         """Several at a time; those to one aggregate are decided in their order."""
         commands = [first, *[self._command(first) for _ in range(self._world.wishes.randrange(BULK_MAX))]]
-        operations = [self._begin(command, self._new_id(command), None, None) for command in commands]
-        outcomes = await bus.send_many(commands, command_ids=[one.command_id for one in operations])
+        operations = [self._begin(life, command, self._new_id(command), None, None) for command in commands]
+        outcomes = await life.bus.send_many(commands, command_ids=[one.command_id for one in operations])
         versions: dict[str, int] = {}
         for operation, outcome in zip(operations, outcomes, strict=True):
-            self._end(operation, outcome, in_time=False)
+            self._end(life, operation, outcome, in_time=False)
             if isinstance(outcome, Receipt) and outcome.events and not outcome.duplicate:
                 if outcome.version <= versions.get(outcome.stream, 0):
                     raise Violated(f"command {operation.number} of a `send_many` was decided before an earlier one")
@@ -158,7 +181,7 @@ class Clients:
         return message if isinstance(message, Command) else other
 
     def _begin(
-        self, command: Command, command_id: str | None, expected: int | None, timeout: float | None
+        self, life: Life, command: Command, command_id: str | None, expected: int | None, timeout: float | None
     ) -> Operation:
         world = self._world
         self._number += 1
@@ -171,6 +194,7 @@ class Clients:
             expected_version=expected,
             invoked=world.model.head,
             deadline=anyio.current_time() + patience_s,
+            life=life.number,
         )
         self._waiting[operation.number] = operation
         self._calling = operation
@@ -189,7 +213,9 @@ class Clients:
         self._world.sent.setdefault(command_id, []).append(operation.command)
         self.operations.begin(operation)
 
-    def _end(self, operation: Operation, outcome: Receipt | BusError | None, *, in_time: bool = True) -> None:
+    def _end(
+        self, life: Life, operation: Operation, outcome: Receipt | BusError | None, *, in_time: bool = True
+    ) -> None:
         """An answer came, or the sender gave up."""
         self._waiting.pop(operation.number, None)
         self._calling = None
@@ -204,37 +230,42 @@ class Clients:
             history.note("receipt", f"{operation.number} {told}")
         else:
             history.note(outcome.code, f"{operation.number}")
-        if in_time and anyio.current_time() > operation.deadline + 1e-6:
+        late_s = anyio.current_time() - max(operation.deadline, life.resumed_at)
+        if in_time and late_s > 1e-6:
             raise Violated(
-                f"command {operation.number} was answered {anyio.current_time() - operation.deadline:.4f} s "
-                f"after its deadline, with {outcome!r}"
+                f"command {operation.number} was answered {late_s:.4f} s after its deadline, with {outcome!r}"
             )
         self.operations.answer(operation, outcome)
 
-    async def _wait(self, bus: Bus, receipt: Receipt) -> None:
+    async def _wait(self, life: Life, receipt: Receipt) -> None:
         """What `wait_projected` promises is in the views when it returns."""
         try:
-            await bus.wait_projected(receipt, timeout=self._world.wishes.choice([0.1, None]))
+            await life.bus.wait_projected(receipt, timeout=self._world.wishes.choice([0.1, None]))
         except NotProjected as error:
-            self._world.history.note(error.code)
+            self._not_projected(life, error)
             return
         self._world.history.note("projected", str(receipt.position))
         for name, checkpoint in self._world.checkpoints().items():
             if checkpoint.position < receipt.position:
                 raise Violated(f"wait_projected({receipt.position}) returned, but {name!r} is at {checkpoint.position}")
 
-    async def _ask(self, bus: Bus, query: Query[Any]) -> None:
+    async def _ask(self, life: Life, query: Query[Any]) -> None:
         """A query's answer is read from views that hold at least what it was asked to wait for."""
         after = self._receipt if self._world.wishes.random() < 0.7 else None
         self._world.history.note("query", shown(query))
         try:
-            await bus.query(query, after=after)
+            await life.bus.query(query, after=after)
         except (NotProjected, StoreUnavailable, QueryError) as error:
             if isinstance(error, QueryError) and error.__cause__ is not None:
                 raise Violated(f"{query} failed: {error.__cause__!r}") from error
-            self._world.history.note(error.code)
+            self._not_projected(life, error)
             return
-        read = self.checkpoints_read()
+        read = life.checkpoints_read()
         self._world.history.note("answer", f"at {read}")
         if after is not None and read is not None and read < after.position:
             raise Violated(f"{query} after position {after.position} was answered from views at {read}")
+
+    def _not_projected(self, life: Life, error: BusError) -> None:
+        self._world.history.note(error.code)
+        if isinstance(error, ProjectionStopped) and not life.is_closing:
+            raise Violated(f"a projection stopped, although nothing is wrong with it: {error}")

@@ -9,7 +9,7 @@ from bus.core.limits import Limits
 
 
 class Faults(msgspec.Struct, frozen=True, kw_only=True):
-    """Rates between 0 and 1, each by occasion, and counts for a whole history.
+    """Rates between 0 and 1, each by occasion, and counts for a whole history, for each of its buses.
 
     Each history leaves out some kinds of faults, drawn from its seed: what hides behind a frequent fault is found where
     that one is missing. `Faults.none()` leaves out all.
@@ -51,6 +51,14 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     projection_raises: float = 0.02
     """A projection raises at an event once or twice, and then no more."""
 
+    pauses_max: int = 3
+    """A process stands still for a moment, or for longer than its leases last. Like the next two, only where several
+    buses share the stores."""
+    lease_lapses: float = 0.1
+    """Who asks for a lease finds it lapsed, although its holder is alive: the view store's clock has leapt."""
+    view_commit_late: float = 0.05
+    """A commit of views fails, nobody knows how, and happens some time later."""
+
     duplicate: float = 0.15
     """A command is sent again under its id, by whomever and whenever."""
     reused: float = 0.02
@@ -70,13 +78,22 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
         return cls(**dict.fromkeys(cls.__struct_fields__, 0))
 
     def drawn(self, chance: Random, *, share: float = 0.7) -> "Faults":
-        """These, with each kind left in by that share of chance."""
-        kept: dict[str, Any] = {}
+        """These, with each kind left in by that share of chance; without those of shared stores."""
+        kept: dict[str, Any] = dict.fromkeys(SHARING, 0)
         for name in self.__struct_fields__:
             # Two appends at a time are no fault, which others could hide.
-            if name != "appends_together":
+            if name not in SHARING and name != "appends_together":
                 kept[name] = getattr(self, name) if chance.random() < share else 0
         return Faults(**kept, appends_together=self.appends_together)
+
+    def drawn_sharing(self, drawn: "Faults", chance: Random, *, share: float = 0.8) -> "Faults":
+        """Those drawn already, and of the kinds for shared stores as many as chance leaves in."""
+        kept: dict[str, Any] = {name: getattr(self, name) if chance.random() < share else 0 for name in SHARING}
+        return msgspec.structs.replace(drawn, **kept)
+
+
+SHARING = ("pauses_max", "lease_lapses", "view_commit_late")
+"""Drawn apart, so that a seed's history of one bus stays what it is."""
 
 
 def tight_limits(chance: Random, given: Limits | None = None) -> Limits:
@@ -102,3 +119,8 @@ def tight_limits(chance: Random, given: Limits | None = None) -> Limits:
     }
     drawn: dict[str, Any] = {name: chance.choice(values) for name, values in few.items() if chance.random() < 0.4}
     return msgspec.structs.replace(given or Limits(), **drawn)
+
+
+def short_leases(chance: Random, given: Limits) -> Limits:
+    """The same limits, with leases that lapse while a process stands still or a commit is under way."""
+    return msgspec.structs.replace(given, lease_s=chance.choice([0.2, 1.0, 4.0]))

@@ -14,15 +14,15 @@ LAST_LINES = 40
 
 
 class History:
-    """The lines of one simulation; each has its time, the number of the process's life, who, and what."""
+    """The lines of one simulation; each has its time, whose life it is, and what."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.lines: list[str] = []
         self.counts: Counter[str] = Counter()
         """How often each kind of thing happened."""
-        self.clock: Callable[[], tuple[float, int]] = lambda: (0.0, 0)
-        """The time now, and the life of the process."""
+        self.clock: Callable[[], tuple[float, str]] = lambda: (0.0, "0")
+        """The time now, and the life of the process whose turn it is."""
         self.is_open = True
         """Whether anything is noted; not what a process does on its way out, which nobody sees."""
 
@@ -32,7 +32,7 @@ class History:
             return
         self.counts[kind] += 1
         time, life = self.clock()
-        self.lines.append(f"{time:10.4f} {life:3}  {kind} {text}")
+        self.lines.append(f"{time:10.4f} {life:>3}  {kind} {text}")
 
     @property
     def digest(self) -> str:

@@ -5,7 +5,7 @@ import heapq
 import warnings
 from bisect import insort
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
 from random import Random
@@ -20,19 +20,32 @@ class Stuck(Exception):
     """Every task waits for another one, and no timer will ever wake any of them."""
 
 
+class Process:
+    """The tasks and callbacks that stand still together, and end together."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.steps = 0
+        self.is_paused = False
+        self.is_over = False
+        self.held: list[Call] = []
+        """What would have had its turn while the process stood still."""
+
+
 class Call:
     """A callback that waits for its turn; what `call_soon` and its like return."""
 
-    __slots__ = ("_when", "args", "callback", "context", "is_cancelled")
+    __slots__ = ("args", "callback", "context", "is_cancelled", "process", "when_due")
 
     def __init__(
-        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None, when: float = 0.0
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None, process: Process
     ) -> None:
         self.callback = callback
         self.args = args
         self.context = context if context is not None else copy_context()
-        self.is_cancelled = False
-        self._when = when
+        self.process = process
+        self.is_cancelled = process.is_over
+        self.when_due = 0.0
 
     def cancel(self) -> None:
         self.is_cancelled = True
@@ -42,7 +55,7 @@ class Call:
 
     def when(self) -> float:
         """The loop's time at which it is due, where it waits for one."""
-        return self._when
+        return self.when_due
 
 
 class NumberedTask(asyncio.Task[Any]):
@@ -50,6 +63,7 @@ class NumberedTask(asyncio.Task[Any]):
 
     def __init__(self, coroutine: Any, *, loop: "SimulatedLoop", name: str | None, context: Context | None) -> None:
         self.number = loop.next_number()
+        self.process = loop.process
         super().__init__(coroutine, loop=loop, name=name or f"task-{self.number}", context=context)
 
 
@@ -59,6 +73,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     The choice rests on the numbers of the tasks and on chance alone, never on the order in which a set or an address
     had them; so the same seed gives the same history in every process. Time stands still while anything is ready, and
     then jumps to the next timer. There are no sockets, threads or signals.
+
+    A task belongs to the process that made it, as does each timer and callback that is no task's own; what is asked for
+    from outside belongs to the world. A process can be held, let go on and ended, and the others notice nothing.
     """
 
     def __init__(self, chance: Random, *, time: float = 0.0) -> None:
@@ -71,6 +88,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._numbers = 0
         self._order = 0
         self._is_running = False
+        self.world = Process("")
+        self.process = self.world
+        """Whose turn it is."""
         self.steps = 0
         self.tasks: list[asyncio.Task[Any]] = []
         self.faults: list[str] = []
@@ -97,20 +117,53 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
         What their `finally` blocks do on the way out they do without a loop, and so to nobody.
         """
-        with warnings.catch_warnings():
-            # One that had not even begun would complain of it.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            for task in self.tasks:
-                if not task.done():
-                    # It would complain of being destroyed, which is the point.
-                    task._log_destroy_pending = False  # type: ignore[attr-defined]
-                    coroutine: Any = task.get_coro()
-                    with suppress(BaseException):
-                        coroutine.close()
+        _close(self.tasks)
         self.tasks.clear()
         self._ready.clear()
         self._calls.clear()
         self._timers.clear()
+
+    @contextmanager
+    def within(self, process: Process) -> Generator[None]:
+        """What is begun in this block belongs to the process."""
+        before, self.process = self.process, process
+        try:
+            yield
+        finally:
+            self.process = before
+
+    def hold(self, process: Process) -> None:
+        """Has the process stand still, wherever it is; what others have promised to it waits."""
+        process.is_paused = True
+        process.held = [call for _, _, call in self._ready if call.process is process]
+        process.held += [call for call in self._calls if call.process is process]
+        self._ready = [one for one in self._ready if one[2].process is not process]
+        self._calls = deque([call for call in self._calls if call.process is not process])
+
+    def let_go(self, process: Process) -> None:
+        """The process goes on; whatever came due meanwhile does so now."""
+        process.is_paused = False
+        held, process.held = process.held, []
+        for call in held:
+            self._enqueue(call)
+
+    def end(self, process: Process, last: Callable[[], object]) -> None:
+        """As `abandon`, of one process alone; `last` is done in its name, and comes to nothing either."""
+        process.is_over = True
+        waiting = [call for _, _, call in self._ready] + list(self._calls) + [call for _, _, call in self._timers]
+        for call in [*waiting, *process.held]:
+            call.is_cancelled |= call.process is process
+        process.held.clear()
+        ended = [task for task in self.tasks if isinstance(task, NumberedTask) and task.process is process]
+        self.tasks = [task for task in self.tasks if task not in ended]
+        running = asyncio._get_running_loop()
+        asyncio._set_running_loop(None)
+        try:
+            with self.within(process):
+                _close(ended)
+                last()
+        finally:
+            asyncio._set_running_loop(running)
 
     def _step(self) -> None:
         """One callback of one task or timer."""
@@ -125,16 +178,20 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             _, _, call = ready.pop(int(self._chance.random() * len(ready)))
         if call.is_cancelled:
             return
-        owner = getattr(call.callback, "__self__", None)
-        if isinstance(owner, Wakings):
-            # Whom it would wake in a row are woken as chance has it.
-            owner.due.sort(key=_number_of_waiter)
-            owner.spread()
-            return
+        self.process = call.process
+        self.process.steps += 1
         try:
+            owner = getattr(call.callback, "__self__", None)
+            if isinstance(owner, Wakings):
+                # Whom it would wake in a row are woken as chance has it.
+                owner.due.sort(key=_number_of_waiter)
+                owner.spread()
+                return
             call.context.run(call.callback, *call.args)
         except Exception as error:
             self.faults.append(f"a callback raised {error!r}")
+        finally:
+            self.process = self.world
 
     def _pass_time(self) -> None:
         timers = self._timers
@@ -149,12 +206,22 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                 self._enqueue(call)
 
     def _enqueue(self, call: Call) -> None:
+        if call.is_cancelled:
+            return
+        if call.process.is_paused:
+            call.process.held.append(call)
+            return
         owner = getattr(call.callback, "__self__", None)
         if isinstance(owner, NumberedTask):
             self._order += 1
             insort(self._ready, (owner.number, self._order, call))
         else:
             self._calls.append(call)
+
+    def _call(self, callback: Any, args: tuple[Any, ...], context: Context | None) -> Call:
+        owner = getattr(callback, "__self__", None)
+        process = owner.process if isinstance(owner, NumberedTask) else self.process
+        return Call(callback, args, context, process)
 
     @contextmanager
     def _current(self) -> Generator[None]:
@@ -174,7 +241,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     # What asyncio asks of a loop.
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
-        call = Call(callback, args, context)
+        call = self._call(callback, args, context)
         self._enqueue(call)
         return call
 
@@ -182,7 +249,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
-        call = Call(callback, args, context, when)
+        call = self._call(callback, args, context)
+        call.when_due = when
         if when == float("inf"):
             return call
         self._order += 1
@@ -224,6 +292,19 @@ def simulated_loop(chance: Random, time: float) -> SimulatedLoop:
     """A loop whose clock begins at `time`."""
     # What it leaves out raises `NotImplementedError`, as asyncio has it.
     return SimulatedLoop(chance, time=time)  # type: ignore[abstract]
+
+
+def _close(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    with warnings.catch_warnings():
+        # One that had not even begun would complain of it.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for task in tasks:
+            if not task.done():
+                # It would complain of being destroyed, which is the point.
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                coroutine: Any = task.get_coro()
+                with suppress(BaseException):
+                    coroutine.close()
 
 
 def _number_of_waiter(reply: Any) -> int:

@@ -38,6 +38,8 @@ class Operation(msgspec.Struct, eq=False):
     invoked: int
     """The store's last position when it was called."""
     deadline: float
+    life: int = 0
+    """The number of the life that was asked; nobody joins a command of another."""
     since: int = 0
     """That position of the first call that it may have joined."""
     may_join: bool = False
@@ -61,23 +63,23 @@ class Operations:
         self._conflict_attempts_max = conflict_attempts_max
         self._all: list[Operation] = []
         self._sent: dict[str, list[Command]] = {}
-        self._alive: dict[str, list[Operation]] = {}
-        """By command id, those of the present life."""
+        self._alive: dict[tuple[int, str], list[Operation]] = {}
+        """By life and command id, those of the lives that last."""
 
     def begin(self, operation: Operation) -> None:
         """Notes a call."""
         self._all.append(operation)
         self._sent.setdefault(operation.command_id, []).append(operation.command)
-        alive = self._alive.setdefault(operation.command_id, [])
+        alive = self._alive.setdefault((operation.life, operation.command_id), [])
         # Who joins a command in flight is given its answer, which may be older than the call.
         joined = [one.since for one in alive if one.outcome is None or isinstance(one.outcome, OutcomeUnknown)]
         operation.since = min([operation.invoked, *joined])
         operation.may_join = bool(joined)
         alive.append(operation)
 
-    def crash(self) -> None:
-        """Nothing is in flight any more."""
-        self._alive.clear()
+    def crash(self, life: int) -> None:
+        """Nothing of that life is in flight any more."""
+        self._alive = {place: operations for place, operations in self._alive.items() if place[0] != life}
 
     def answer(self, operation: Operation, outcome: Receipt | BusError) -> None:
         """Notes an answer; raises `Violated` where it cannot be true."""

@@ -13,22 +13,27 @@ from bus.testing.simulation.clients import Workload
 from bus.testing.simulation.faults import Faults
 from bus.testing.simulation.history import History
 from bus.testing.simulation.lives import Simulation
+from bus.testing.simulation.processes import Processes
 from bus.testing.simulation.workloads import generated
 from bus.testing.simulation.world import Invariant, World
 
 COMMANDS = 200
+BUSES_MAX = 26
+"""Each process is named by a letter."""
 
 
 class SimulationFailed(AssertionError):
     """A promise was broken; the same seed and number of commands bring it about again."""
 
-    def __init__(self, violation: str, history: History, commands: int) -> None:
+    def __init__(self, violation: str, history: History, commands: int, buses: int = 1) -> None:
         self.violation = violation
         self.history = history
         self.seed = history.seed
         self.commands = commands
+        self.buses = buses
+        sharing = "" if buses == 1 else f"{buses} buses and "
         super().__init__(
-            f"{violation}\n\nSeed {self.seed} with {commands} commands does it again. What happened last:\n\n"
+            f"{violation}\n\nSeed {self.seed} with {sharing}{commands} commands does it again. What happened last:\n\n"
             f"      time life  what\n{history.last()}"
         )
 
@@ -42,6 +47,7 @@ def simulate(
     invariants: Sequence[Invariant] = (),
     commands: int = COMMANDS,
     limits: Limits | None = None,
+    buses: int = 1,
     shrink: bool = True,
 ) -> History:
     """Runs the application through one history, in virtual time and in memory; returns what happened.
@@ -51,14 +57,28 @@ def simulate(
     what may go wrong, by default everything. Each of `invariants` is called with the model (all events, states and
     views as the pure functions make them) after each append and raises `AssertionError` where something is wrong.
 
+    With more than one of `buses` so many processes share the stores: each stands still, crashes and is closed by
+    itself, and they take over from each other. It is another history than the seed's with one.
+
     Raises `SimulationFailed` where the bus broke a promise, an invariant does not hold, or the application's own code
     raised; with `shrink`, for the shortest history of that seed that was found to fail.
     """
 
+    if not 1 <= buses <= BUSES_MAX:
+        raise ValueError(f"{buses} buses cannot be simulated: say a number between 1 and {BUSES_MAX}")
+
     def run(length: int) -> tuple[str | None, History]:
         """The beginning of the history, with as many commands; a shorter one is the beginning of a longer one."""
-        world = World(application, seed, faults=faults or Faults(), limits=limits or Limits(), invariants=invariants)
-        simulation = Simulation(world, workload or generated(application), length)
+        world = World(
+            application,
+            seed,
+            faults=faults or Faults(),
+            limits=limits or Limits(),
+            invariants=invariants,
+            buses=buses,
+        )
+        kind = Simulation if buses == 1 else Processes
+        simulation = kind(world, workload or generated(application), length)
         with _quiet():
             _alone(simulation.run)
         return world.violation, world.history
@@ -68,7 +88,7 @@ def simulate(
         return history
     if shrink:
         commands, violation, history = _shortened(run, commands, violation, history)
-    raise SimulationFailed(violation, history, commands)
+    raise SimulationFailed(violation, history, commands, buses)
 
 
 Run = Callable[[int], tuple[str | None, History]]

@@ -5,10 +5,11 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import anyio
 import anyio.lowlevel
+import msgspec
 
 from bus.core.errors import StoreUnavailable
 from bus.core.finding import Place, Where
@@ -28,7 +29,23 @@ from bus.core.stored import (
     ViewTable,
 )
 from bus.ports import ViewReader
-from bus.testing.simulation.world import Broken, World
+from bus.testing.simulation.loop import SimulatedLoop
+from bus.testing.simulation.world import LATEST_S, Broken, World, at_once
+
+T = TypeVar("T")
+
+
+class _Raised(msgspec.Struct, frozen=True):
+    """What a server's work raised, on its way to the client."""
+
+    error: Exception
+
+
+def running_loop() -> SimulatedLoop:
+    """The loop that runs, which is a simulated one."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop), "simulated stores have no other clock"
+    return loop
 
 
 class Disk:
@@ -65,6 +82,40 @@ class Disk:
             self._world.history.note("read fails")
             raise self.unavailable()
 
+    async def at_server(self, work: Callable[[], T]) -> T:
+        """Has the work done. Where several buses share the store that may be while its client stands still, or after
+        it has given up; then only the answer waits, or is nobody's."""
+        world = self._world
+        if world.buses == 1 or world.is_calm or world.chance.random() < 0.5:
+            return work()
+        answer: asyncio.Future[T | _Raised] = asyncio.get_running_loop().create_future()
+
+        def serve() -> None:
+            outcome: T | _Raised
+            try:
+                outcome = work()
+            except Exception as error:
+                outcome = _Raised(error)
+            if not answer.done():
+                answer.set_result(outcome)
+
+        self.later(serve, [0.0, 0.0, 0.001, 0.05, 0.5])
+        outcome = await answer
+        if isinstance(outcome, _Raised):
+            raise outcome.error
+        return outcome
+
+    def later(self, work: Callable[[], object], delays_s: Sequence[float]) -> None:
+        """Has the server do something after one of these times, whoever is there by then."""
+        loop, delay_s = running_loop(), self._world.chance.choice(delays_s)
+
+        async def serve() -> None:
+            await anyio.sleep(delay_s)
+            work()
+
+        with loop.within(loop.world):
+            loop.create_task(serve())
+
     def unavailable(self) -> StoreUnavailable:
         return StoreUnavailable(f"{self.url} is away for a moment: nothing was recorded", store=self.url)
 
@@ -94,9 +145,9 @@ class SimulatedEventStore(Disk):
             raise Broken("the connection is gone")
         if self.shared and world.happens(faults.append_late):
             world.history.note("append late", f"{len(batch)} entries")
-            world.append_late(asyncio.get_running_loop(), batch, recorded_at)
+            world.append_late(running_loop(), batch, recorded_at)
             raise Broken("the connection is gone")
-        appended = world.append(batch, recorded_at)
+        appended = await self.at_server(lambda: world.append(batch, recorded_at))
         await self.pause()
         if world.happens(faults.answer_lost):
             world.history.note("answer lost", f"{len(batch)} entries")
@@ -154,10 +205,11 @@ class SimulatedEventStore(Disk):
 
 
 class SimulatedViewStore(Disk):
-    """The view store of one life of the process."""
+    """The view store of one life of the process, which `life` names where there are several."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, life: str = "") -> None:
         super().__init__(world)
+        self._life = life
         self._read: dict[object, list[int]] = {}
         self.shared = world.views.shared
 
@@ -168,17 +220,21 @@ class SimulatedViewStore(Disk):
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
         await self.read(self._world.faults.view_read_fails)
         self._world.prepare(tables)
-        return await self._world.views.prepare(tables)
+        return await self.at_server(lambda: at_once(self._world.views.prepare(tables)))
 
     async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
-        if self.shared:
-            await self.read(self._world.faults.view_read_fails)
-        return await self._world.views.claim(tables, owner, lease_s)
+        if not self.shared:
+            return self._world.claim_views(tables, owner, lease_s, self._life)
+        await self.read(self._world.faults.view_read_fails)
+        claims = await self.at_server(lambda: self._world.claim_views(tables, owner, lease_s, self._life))
+        # The answer may be late or lost, and the lease is granted all the same.
+        await self.read(self._world.faults.view_answer_lost)
+        return claims
 
     async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
         if self.shared:
             await self.read(self._world.faults.view_read_fails)
-        await self._world.views.release(tables, owner)
+        self._world.release_views(tables, owner)
 
     async def reindex(
         self, table: ViewTable, values_of: Callable[[bytes], tuple[IndexValue, ...]], views_max: int
@@ -188,7 +244,7 @@ class SimulatedViewStore(Disk):
 
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         await self.read(self._world.faults.view_read_fails)
-        return await self._world.views.load(table, keys)
+        return await self.at_server(lambda: at_once(self._world.views.load(table, keys)))
 
     async def tables(self) -> Mapping[ViewTable, Checkpoint]:
         await self.read(self._world.faults.view_read_fails)
@@ -231,7 +287,11 @@ class SimulatedViewStore(Disk):
         if world.happens(faults.view_commit_lost):
             world.history.note("views not committed", table.projection)
             raise Broken("the connection is gone")
-        done = world.commit_views(table, changes)
+        if self.shared and world.happens(faults.view_commit_late):
+            world.history.note("views late", table.projection)
+            self.later(lambda: world.commit_views(table, changes, self._life), [0.0, 0.01, 0.3, LATEST_S])
+            raise Broken("the connection is gone")
+        done = await self.at_server(lambda: world.commit_views(table, changes, self._life))
         await self.pause()
         if world.happens(faults.view_answer_lost):
             world.history.note("views' answer lost", table.projection)

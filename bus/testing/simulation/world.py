@@ -1,21 +1,24 @@
 """World: what outlives a simulated process: the disk's content, the truth about it, chance, and what was said."""
 
-import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Sequence
+import math
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from random import Random
 from typing import Any, TypeVar
 
+import anyio
 import msgspec
 
 from bus.core.application import Application
 from bus.core.limits import Limits
 from bus.core.messages import Command, Recorded
-from bus.core.stored import Append, Appended, Checkpoint, NewEvent, ViewChanges, ViewTable
+from bus.core.stored import Append, Appended, Checkpoint, Claim, NewEvent, ViewChanges, ViewTable
 from bus.memory import MemoryEventStore, MemoryViewStore
-from bus.testing.simulation.faults import Faults, tight_limits
+from bus.testing.simulation.epochs import Epochs
+from bus.testing.simulation.faults import Faults, short_leases, tight_limits
 from bus.testing.simulation.history import History
+from bus.testing.simulation.loop import SimulatedLoop
 from bus.testing.simulation.model import Model, Violated
 
 T = TypeVar("T")
@@ -38,7 +41,14 @@ class World:
     """Everything but the process."""
 
     def __init__(
-        self, application: Application, seed: int, *, faults: Faults, limits: Limits, invariants: Sequence[Invariant]
+        self,
+        application: Application,
+        seed: int,
+        *,
+        faults: Faults,
+        limits: Limits,
+        invariants: Sequence[Invariant],
+        buses: int = 1,
     ) -> None:
         self.application = application
         self.schedule = Random(f"{seed} schedule")
@@ -49,11 +59,18 @@ class World:
         # Each kind of fault is left out of some histories: what hides behind a frequent one is found without it.
         self.faults = faults.drawn(self.chance)
         self.limits = tight_limits(self.chance, limits) if self.chance.random() < faults.tight_limits else limits
-        self.is_shared = self.chance.random() < faults.shared
+        self.buses = buses
+        """How many processes there are at a time."""
+        self.is_shared = self.chance.random() < faults.shared or buses > 1
         side_by_side = Random(f"{seed} side by side")
         self.appends_at_once = 2 if side_by_side.random() < faults.appends_together else 1
         if self.appends_at_once > 1:
             self.limits = msgspec.structs.replace(self.limits, turn_actors_min=side_by_side.choice([1, 1, 2]))
+        if buses > 1:
+            sharing = Random(f"{seed} sharing")
+            self.faults = faults.drawn_sharing(self.faults, sharing)
+            if sharing.random() < faults.tight_limits:
+                self.limits = short_leases(sharing, self.limits)
         self.is_calm = False
         """Whether nothing goes wrong any more, so that what can finish does."""
         self.violation: str | None = None
@@ -61,7 +78,8 @@ class World:
         """The commands that were sent under each id."""
         self.events = MemoryEventStore(shared=True)
         self.events.identity = "simulated"
-        self.views = MemoryViewStore()
+        self.views = MemoryViewStore(shared=buses > 1)
+        self.epochs = Epochs()
         self.late: list[tuple[float, list[Append], datetime]] = []
         """What a server has got and will do at a time to come, whoever still waits for it."""
         self._invariants = invariants
@@ -90,10 +108,10 @@ class World:
             self.history.note("projection raises", name)
             raise Broken("a bug that comes and goes")
 
-    def crash(self) -> None:
+    def crash(self, life: str = "") -> None:
         """The process ends as it is."""
-        self.history.note("CRASH")
-        if self._view_commits and self.happens(self.faults.views_rolled_back):
+        self.history.note("CRASH", life)
+        if self._view_commits and not self.views.shared and self.happens(self.faults.views_rolled_back):
             self._lose_view_commits()
 
     # The disk.
@@ -116,13 +134,14 @@ class World:
             self.fail(f"an invariant, or the aggregate's code on what was recorded, raised {error!r}")
         return appended
 
-    def append_late(self, loop: asyncio.AbstractEventLoop, batch: Sequence[Append], recorded_at: datetime) -> None:
+    def append_late(self, loop: SimulatedLoop, batch: Sequence[Append], recorded_at: datetime) -> None:
         """Has a batch appended later, even if the process that sent it is gone by then."""
         late = (loop.time() + self.chance.choice([0.0, 0.01, 0.3, LATEST_S]), list(batch), recorded_at)
         self.late.append(late)
-        loop.call_at(late[0], self._append_now, late)
+        with loop.within(loop.world):
+            loop.call_at(late[0], self._append_now, late)
 
-    def resume_late(self, loop: asyncio.AbstractEventLoop) -> None:
+    def resume_late(self, loop: SimulatedLoop) -> None:
         """A new process has begun; what others had sent is under way all the same."""
         for late in self.late:
             loop.call_at(late[0], self._append_now, late)
@@ -156,7 +175,37 @@ class World:
         """Notes which views there are."""
         self._tables.extend([table for table in tables if table not in self._tables])
 
-    def commit_views(self, table: ViewTable, changes: ViewChanges) -> bool:
+    def claim_views(
+        self, tables: Sequence[ViewTable], owner: str, lease_s: float, life: str
+    ) -> Mapping[ViewTable, Claim]:
+        """Claims tables for a life, and looks at what the store grants."""
+        now = anyio.current_time()
+        for table in tables:
+            held = self.epochs.owner(table)
+            if held not in ("", owner) and self.happens(self.faults.lease_lapses):
+                self.history.note("lease lapses", table.projection)
+                at_once(self.views.claim([table], held, -math.inf))
+                self.epochs.lapsed(table)
+        claims = at_once(self.views.claim(tables, owner, lease_s))
+        if self.views.shared:
+            try:
+                for table, claim in claims.items():
+                    until = now + lease_s if claim.owner == owner else None
+                    if self.epochs.claimed(table, claim, life, until, now):
+                        self.history.note("lease", f"{table.projection} epoch {claim.epoch} to {life}")
+            except Violated as error:
+                self.fail(str(error))
+        return claims
+
+    def release_views(self, tables: Sequence[ViewTable], owner: str) -> None:
+        """Gives tables up for their owner."""
+        at_once(self.views.release(tables, owner))
+        for table in tables:
+            if self.epochs.owner(table) == owner:
+                self.history.note("lease given up", table.projection)
+                self.epochs.lapsed(table)
+
+    def commit_views(self, table: ViewTable, changes: ViewChanges, life: str = "") -> bool:
         """Commits views, all at once, and compares them with what the events make."""
         done = at_once(self.views.commit(table, changes))
         places = f"{changes.expected.position}-{changes.checkpoint.position}"
@@ -165,6 +214,8 @@ class World:
             self._raised.pop(table.projection, None)
             self._view_commits.append((table, changes))
             try:
+                if self.views.shared:
+                    self.epochs.committed(table, changes.epoch, life)
                 self._check_views(table, changes)
             except Violated as error:
                 self.fail(str(error))
@@ -185,6 +236,10 @@ class World:
         """How far each projection's views have come."""
         found = at_once(self.views.prepare(self._tables))
         return {table.projection: checkpoint for table, checkpoint in found.items()}
+
+    def holders(self) -> dict[str, str]:
+        """The life that the store has granted each projection to last."""
+        return self.epochs.holders(self._tables)
 
     def check_views(self) -> None:
         """At the end all views are what all events make; raises `Violated`."""

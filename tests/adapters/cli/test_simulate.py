@@ -25,6 +25,12 @@ def test_one_history_is_written_out_and_is_the_same_again(capsys: pytest.Capture
     assert first != simulated(capsys, *SHOP, "--seed", "5", "--commands", "30")
 
 
+def test_several_buses_share_the_stores_of_a_history(capsys: pytest.CaptureFixture[str]) -> None:
+    out = simulated(capsys, *SHOP, "--seed", "4", "--commands", "30", "--buses", "2")
+    assert " A1  send " in out
+    assert " B1  send " in out
+
+
 def test_many_histories_are_summed_up(capsys: pytest.CaptureFixture[str]) -> None:
     out = simulated(capsys, "--seeds", "3", "--commands", "20")
     assert out.startswith("3 histories from seed 0 on keep every promise. Among what happened: ")
@@ -66,6 +72,8 @@ def test_a_failure_is_told_with_its_seed_its_length_and_its_last_lines(
         (["--workload", "tests.simulation.shop:nothing"], "has no function nothing for the workload"),
         (["--seeds", "0"], "Must be >= 1"),
         (["--seed", "-1"], "Must be >= 0"),
+        (["--buses", "0"], "Must be >= 1"),
+        (["--buses", "27"], "Must be <= 26"),
     ],
 )
 def test_what_is_asked_wrongly_gets_a_message(

@@ -6,8 +6,8 @@ import pytest
 from bus import Bus, BusClosed, Limits, Query
 from bus.runtime.reply import Reply
 from bus.testing import Faults
-from bus.testing.simulation.clients import Clients, CountedIds
-from bus.testing.simulation.lives import SimulatedClock
+from bus.testing.simulation.clients import Clients, CountedIds, Life
+from bus.testing.simulation.living import SimulatedClock
 from bus.testing.simulation.loop import simulated_loop
 from bus.testing.simulation.stores import SimulatedEventStore, SimulatedViewStore
 from bus.testing.simulation.world import World
@@ -27,12 +27,11 @@ def sent(of: World, clients: Clients, senders: int = 3) -> None:
     async def main() -> None:
         events = SimulatedEventStore(of, clients.draw_command, lambda: None)
         views = SimulatedViewStore(of)
-        clients.checkpoints_read = views.least_read
         clock = SimulatedClock(loop)
         bus = Bus(SHOP, event_store=events, view_store=views, clock=clock, ids=clients.ids)
         async with bus, anyio.create_task_group() as tasks:
             for _ in range(senders):
-                tasks.start_soon(clients.run, bus)
+                tasks.start_soon(clients.run, Life(1, bus, views.least_read))
 
     loop.run(main(), lambda: False)
 

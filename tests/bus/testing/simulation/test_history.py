@@ -13,7 +13,7 @@ class Wish(Command):
 
 def history(*lines: str) -> History:
     made = History(7)
-    made.clock = lambda: (1.5, 2)
+    made.clock = lambda: (1.5, "2")
     for line in lines:
         made.note("kind", line)
     return made

@@ -1,14 +1,16 @@
 """The simulated loop: time that jumps, tasks in an order that a seed decides, and an end without a word."""
 
 import asyncio
+from collections.abc import Coroutine
 from random import Random
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from bus.runtime.reply import reply_factory
-from bus.testing.simulation.loop import SimulatedLoop, Stuck, simulated_loop
+from bus.testing.simulation.loop import Process, SimulatedLoop, Stuck, simulated_loop
 
 
 def loop(seed: int = 1) -> SimulatedLoop:
@@ -152,6 +154,95 @@ def test_an_end_at_any_step_leaves_every_task_where_it_was() -> None:
             assert len(finished) == 6
             return
     pytest.fail("it never came to its end")
+
+
+def beating(beats: list[str], name: str) -> Coroutine[Any, Any, None]:
+    """Says once a second that it lives, by a task and by a timer of its own."""
+
+    async def beat() -> None:
+        running = asyncio.get_running_loop()
+        for _ in range(10):
+            running.call_later(0.5, beats.append, f"{name} timer")
+            await anyio.sleep(1)
+            beats.append(f"{name} {anyio.current_time() - 100:.0f}")
+
+    return beat()
+
+
+def begun(running: SimulatedLoop, beats: list[str], *names: str) -> list[Process]:
+    processes = [Process(name) for name in names]
+    for process in processes:
+        with running.within(process):
+            running.create_task(beating(beats, process.name))
+    return processes
+
+
+def test_a_process_that_is_held_stands_still_and_all_comes_at_once_when_it_goes_on() -> None:
+    beats: list[str] = []
+
+    async def main() -> None:
+        first, second = begun(running, beats, "a", "b")
+        await anyio.sleep(2.2)
+        running.hold(first)
+        beats.clear()
+        await anyio.sleep(3)
+        assert not [beat for beat in beats if beat.startswith("a")]
+        assert [beat for beat in beats if "timer" not in beat] == ["b 3", "b 4", "b 5"]
+        running.let_go(first)
+        beats.clear()
+        await anyio.sleep(1.2)
+        # Its timer and its sleep were over long ago; the next ones begin now.
+        assert [beat for beat in beats if beat.startswith("a")] == ["a timer", "a 5", "a timer", "a 6"]
+        assert first.steps < second.steps
+
+    running = loop()
+    running.run(main(), never)
+    running.abandon()
+
+
+def test_what_others_promise_to_a_process_that_is_held_waits_for_it() -> None:
+    async def main() -> list[str]:
+        promise: asyncio.Future[str] = running.create_future()
+        told: list[str] = []
+
+        async def wait() -> None:
+            told.append(await promise)
+
+        process = Process("a")
+        with running.within(process):
+            running.create_task(wait())
+        await anyio.sleep(1)
+        running.hold(process)
+        promise.set_result("kept")
+        await anyio.sleep(1)
+        assert told == []
+        running.let_go(process)
+        await anyio.sleep(1)
+        return told
+
+    running = loop()
+    assert running.run(main(), never) == ["kept"]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("is_held", [False, True])
+def test_a_process_that_is_ended_leaves_nothing_and_the_others_go_on(is_held: bool) -> None:
+    beats: list[str] = []
+
+    async def main() -> None:
+        first, _ = begun(running, beats, "a", "b")
+        await anyio.sleep(2.2)
+        if is_held:
+            running.hold(first)
+        running.end(first, lambda: running.call_soon(beats.append, "a's last"))
+        beats.clear()
+        await anyio.sleep(20)
+
+    running = loop()
+    running.run(main(), never)
+    assert [beat for beat in beats if "timer" not in beat] == [f"b {second}" for second in range(3, 11)]
+    assert not [beat for beat in beats if beat.startswith("a")]
+    assert running.faults == []
 
 
 def test_there_may_be_an_event_loop_around_it() -> None:

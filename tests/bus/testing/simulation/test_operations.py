@@ -147,7 +147,7 @@ def test_who_joins_a_command_in_flight_is_given_its_answer_however_old() -> None
 def test_nobody_joins_what_was_in_flight_before_a_crash() -> None:
     desk = Desk()
     desk.call(Sell("a", 3), "c9", 0)
-    desk.operations.crash()
+    desk.operations.crash(0)
     with pytest.raises(Violated):
         desk.ask(Sell("a", 3), "c9", (1, 1), SoldOut())
 

@@ -8,7 +8,11 @@ import pytest
 
 from bus import STOP, Application, Command, Decider, Limits, Projection, Query, Recorded, Views
 from bus.testing import Faults, Model, SimulationFailed, simulate
-from tests.simulation.planted import acknowledge_before_commit, skip_the_hand_over_overlap
+from tests.simulation.planted import (
+    acknowledge_before_commit,
+    skip_the_hand_over_overlap,
+)
+from tests.simulation.planted_sharing import take_a_lease_without_a_new_epoch
 from tests.simulation.shop import (
     ITEM,
     SHOP,
@@ -33,6 +37,37 @@ def test_the_same_seed_gives_the_same_history_and_another_one_another() -> None:
     one, again, other = (simulate(SHOP, seed=seed, workload=shopping) for seed in (5, 5, 6))
     assert one.lines == again.lines
     assert one.digest == again.digest != other.digest
+
+
+def test_with_several_buses_it_is_another_history_and_the_same_again() -> None:
+    one, again = (simulate(SHOP, seed=5, workload=shopping, buses=2) for _ in range(2))
+    assert one.lines == again.lines
+    assert one.digest != simulate(SHOP, seed=5, workload=shopping).digest
+    assert one.digest != simulate(SHOP, seed=5, workload=shopping, buses=3).digest
+
+
+def test_histories_of_several_buses_hold_what_goes_wrong_among_them_as_well() -> None:
+    happened = set[str]()
+    for seed in range(30):
+        happened |= set(simulate(SHOP, seed=seed, workload=shopping, buses=2).counts)
+    assert happened >= {
+        "CRASH", "PAUSE", "RESUME", "close", "lease", "lease lapses", "lease given up", "views late", "append late",
+        "answer lost", "foreign", "hang", "projected", "version-conflict", "bus-closed",
+    }  # fmt: skip
+
+
+def test_a_failure_of_several_buses_says_how_many_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    take_a_lease_without_a_new_epoch(monkeypatch)
+    failed = failure(shrink=True, buses=3)
+    assert f"Seed {failed.seed} with 3 buses and {failed.commands} commands does it again" in str(failed)
+    assert failed.buses == 3
+    assert failed.commands < 200
+
+
+@pytest.mark.parametrize("buses", [0, -1, 27])
+def test_there_are_as_many_buses_as_have_a_letter(buses: int) -> None:
+    with pytest.raises(ValueError, match="between 1 and 26"):
+        simulate(SHOP, seed=1, workload=shopping, buses=buses)
 
 
 async def test_an_asynchronous_test_may_simulate_as_well() -> None:
@@ -100,11 +135,11 @@ def test_a_failure_is_shortened_unless_it_is_to_be_as_it_is(monkeypatch: pytest.
     assert shorter.commands < whole.commands
 
 
-def failure(shrink: bool) -> SimulationFailed:
+def failure(shrink: bool, buses: int = 1) -> SimulationFailed:
     """The first history that fails."""
     for seed in range(50):
         try:
-            simulate(SHOP, seed=seed, workload=shopping, shrink=shrink)
+            simulate(SHOP, seed=seed, workload=shopping, buses=buses, shrink=shrink)
         except SimulationFailed as failed:
             return failed
     pytest.fail("no history failed")

@@ -1,29 +1,33 @@
 """The simulated stores keep the laws of their ports while nothing goes wrong, and fail in the ways they announce."""
 
+import asyncio
 import itertools
 from collections.abc import Callable, Coroutine
+from random import Random
 from typing import Any
 
 import pytest
 
 from bus import Limits, StoreUnavailable
-from bus.core.stored import Append, Checkpoint, NewEvent, ViewChanges
+from bus.core.stored import Append, Checkpoint, Claim, NewEvent, StoredView, ViewChanges
 from bus.read.projector import table_of
 from bus.testing import Faults
-from bus.testing.simulation.loop import simulated_loop
+from bus.testing.simulation.loop import Process, SimulatedLoop, simulated_loop
 from bus.testing.simulation.stores import SimulatedEventStore, SimulatedViewStore
 from bus.testing.simulation.world import EPOCH, Broken, World, at_once
+from tests.simulation.planted_sharing import commit_views_in_any_epoch
 from tests.simulation.shop import SHELVES, SHOP, Stock
 
 STOCKED = NewEvent("stocked", b'{"$type":"stocked","count":3}')
 BATCH = [Append("item-a", 0, (STOCKED,), "c1", Stock("a", 3))]
 TABLE = table_of(SHELVES)
+SHELF = StoredView("a", b'{"item":"a","left":3,"events":1}', (3,))
 NONE = Faults.none()
 
 
-def world(**rates: float) -> World:
+def world(buses: float = 1, **rates: float) -> World:
     """A world in which only that goes wrong, and always."""
-    made = World(SHOP, 1, faults=NONE, limits=Limits(batch_commands_max=1), invariants=())
+    made = World(SHOP, 1, faults=NONE, limits=Limits(batch_commands_max=1), invariants=(), buses=int(buses))
     made.faults = Faults(**{name: rates.get(name, 0) for name in NONE.__struct_fields__})  # type: ignore[arg-type]
     made.is_shared = True
     made.sent["c1"] = [Stock("a", 3)]
@@ -36,9 +40,9 @@ def events(of: World, check: Callable[[], None] = lambda: None) -> SimulatedEven
     return SimulatedEventStore(of, lambda: Stock("a", 3), check)
 
 
-def run(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, float]:
+def run(coroutine: Coroutine[Any, Any, Any], loop: SimulatedLoop | None = None) -> tuple[Any, float]:
     """The outcome, an exception as a value, and when it came."""
-    loop = simulated_loop(World(SHOP, 1, faults=NONE, limits=Limits(), invariants=()).schedule, 0.0)
+    loop = loop or simulated_loop(World(SHOP, 1, faults=NONE, limits=Limits(), invariants=()).schedule, 0.0)
 
     async def main() -> Any:
         try:
@@ -147,3 +151,99 @@ def test_a_snapshot_knows_the_least_checkpoint_that_was_read_from_it() -> None:
         return [*least, store.least_read()]
 
     assert run(read())[0] == [None, None, 0]
+
+
+async def claimed(store: SimulatedViewStore, owner: str, lease_s: float = 60.0) -> Claim:
+    return (await store.claim([TABLE], owner, lease_s))[TABLE]
+
+
+def test_a_lease_is_claimed_and_given_up_for_a_life() -> None:
+    one = world(2)
+    a, b = SimulatedViewStore(one, "A"), SimulatedViewStore(one, "B")
+
+    async def take_turns() -> list[Claim]:
+        claims = [await claimed(a, "of a"), await claimed(b, "of b")]
+        await a.release([TABLE], "of a")
+        return [*claims, await claimed(b, "of b")]
+
+    claims = run(take_turns())[0]
+    assert [(claim.owner, claim.epoch) for claim in claims] == [("of a", 1), ("of a", 1), ("of b", 2)]
+    assert one.holders() == {"shelves": "B"}
+    assert one.violation is None
+
+
+def test_a_lease_may_lapse_although_its_holder_is_alive() -> None:
+    one = world(2, lease_lapses=1.0)
+    assert run(claimed(SimulatedViewStore(one, "A"), "of a"))[0].epoch == 1
+    assert run(claimed(SimulatedViewStore(one, "A"), "of a"))[0].epoch == 1, "it is nobody's own that lapses"
+    assert run(claimed(SimulatedViewStore(one, "B"), "of b"))[0].owner == "of b"
+    assert one.violation is None
+
+
+def test_the_answer_to_a_claim_may_be_lost_and_the_lease_is_granted() -> None:
+    one = world(2, view_answer_lost=1.0)
+    assert isinstance(run(claimed(SimulatedViewStore(one, "A"), "of a"))[0], StoreUnavailable)
+    assert one.holders() == {"shelves": "A"}
+
+
+def test_who_commits_without_the_lease_is_told_where_the_store_lets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    commit_views_in_any_epoch(monkeypatch)
+    one = world(2)
+    run(events(one).append(BATCH, EPOCH))
+    run(claimed(SimulatedViewStore(one, "A"), "of a", 0.0))
+    run(claimed(SimulatedViewStore(one, "B"), "of b"))
+    run(SimulatedViewStore(one, "A").commit(TABLE, ViewChanges(Checkpoint(), Checkpoint(1), (), (), 1)))
+    assert one.violation is not None
+    assert "A changed the views of 'shelves' in epoch 1, although B holds them in epoch 2" in one.violation
+
+
+def test_a_shared_store_does_what_it_got_while_its_client_stands_still() -> None:
+    """Over some worlds, since chance decides whether a request is on its way when the process is held."""
+    done = 0
+    for seed in range(20):
+        one = world(2)
+        one.chance = Random(seed)
+        run(events(one).append(BATCH, EPOCH))
+        epoch = run(claimed(SimulatedViewStore(one, "A"), "of a"))[0].epoch
+        loop = simulated_loop(one.schedule, 0.0)
+        answers: list[bool] = []
+
+        async def commit(one: World = one, epoch: int = epoch, answers: list[bool] = answers) -> None:
+            changes = ViewChanges(Checkpoint(), Checkpoint(1), (SHELF,), (), epoch)
+            answers.append(await SimulatedViewStore(one, "A").commit(TABLE, changes))
+
+        async def main(one: World = one, loop: SimulatedLoop = loop, answers: list[bool] = answers) -> None:
+            process = Process("A")
+            with loop.within(process):
+                task = loop.create_task(commit())
+            for _ in range(4):
+                await asyncio.sleep(0)
+            loop.hold(process)
+            await asyncio.sleep(10)
+            nonlocal done
+            done += one.checkpoints()["shelves"].position == 1 and not answers
+            loop.let_go(process)
+            await task
+
+        run(main(), loop)
+        assert len(answers) == 1
+        assert one.violation is None
+    assert done > 0
+
+
+def test_a_commit_of_views_may_happen_after_it_has_failed() -> None:
+    one = world(2, view_commit_late=1.0)
+    run(events(one).append(BATCH, EPOCH))
+    epoch = run(claimed(SimulatedViewStore(one, "A"), "of a"))[0].epoch
+
+    async def commit() -> int:
+        with pytest.raises(Broken, match="gone"):
+            await SimulatedViewStore(one, "A").commit(
+                TABLE, ViewChanges(Checkpoint(), Checkpoint(1), (SHELF,), (), epoch)
+            )
+        before = one.checkpoints()["shelves"].position
+        await asyncio.sleep(10)
+        return before
+
+    assert run(commit())[0] == 0
+    assert one.checkpoints()["shelves"].position == 1
