@@ -84,6 +84,8 @@ class Projector:
         """When it did so first."""
         self._outages = 0
         """How often a store failed since something was committed."""
+        self._losses = 0
+        """How often the lease was found lost by a commit since something was committed."""
         self._until: int | None = None
         """Position before an event that failed: what comes up to there is sound, and is committed first."""
         self._uncertain: Attempt | None = None
@@ -143,6 +145,11 @@ class Projector:
             if (claim := self._claim) is None:
                 await self._granted.wait()
                 continue
+            if self._losses and claim is not self._begun:
+                # Where the store refuses what it has just granted, that is no reason to ask without end.
+                await self._pause(self._losses)
+                if self._claim is not claim:
+                    continue
             # What is under way when the lease is lost is of no use to anybody: it is not even waited for.
             with anyio.CancelScope() as self._scope:
                 if claim is not self._begun:
@@ -276,7 +283,7 @@ class Projector:
         self._uncertain = None
         self._is_refused = False
         self._until = None
-        self._poisonings = self._outages = 0
+        self._poisonings = self._outages = self._losses = 0
         self.last_error = None
         self._folding.commit(attempt.folded)
         self.parking.commit(attempt.changes.parked, (), batch.last)
@@ -287,6 +294,7 @@ class Projector:
     def _lose_ownership(self) -> None:
         if self._view_store.shared:
             log.warning("projection goes on in another process", projection=self.projection.name)
+            self._losses += 1
             self._leave()
             return
         self._stop(

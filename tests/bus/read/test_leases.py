@@ -269,3 +269,21 @@ async def test_views_that_another_event_store_has_filled_meanwhile_stop_the_proj
         await anyio.sleep(10)
         with pytest.raises(ProjectionStopped, match="another event store"):
             await bus.wait_projected(8, "balances")
+
+
+async def test_a_store_that_refuses_what_it_grants_is_asked_ever_more_slowly() -> None:
+    place = Place()
+    bus, views = place.bus(limits=Limits(projection_backoff_s=0.1, projection_backoff_max_s=10))
+
+    async def refuse(table: ViewTable, changes: ViewChanges) -> bool:
+        views.commits_tried += 1
+        return False
+
+    async with bus:
+        commit, views.commit = views.commit, refuse  # type: ignore[method-assign]
+        receipt = await bus.send(Deposit("a", 1))
+        await anyio.sleep(100)
+        # By three projections, each at first after a tenth of a second, at last every ten seconds.
+        assert 3 * 10 < views.commits_tried < 3 * 30
+        views.commit = commit  # type: ignore[method-assign]
+        assert await balance_of(bus, after=receipt.position) == [1]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import anyio.lowlevel
 import pytest
 
 from bus import Limits
@@ -124,7 +125,11 @@ def test_senders_that_wait_for_ever_are_told(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_who_goes_round_in_circles_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(self: Projector, attempt: int) -> None:
+        await anyio.lowlevel.checkpoint()
+
     name_no_epoch(monkeypatch)
+    monkeypatch.setattr(Projector, "_pause", never)
     one = lived(world(1), 5)
     assert one.violation is not None
     assert "in circles" in one.violation
