@@ -258,7 +258,8 @@ class Bus:
     ) -> None:
         """Returns when these projections, or all if none is named, have committed the receipt's position.
 
-        Raises `ProjectionTimeout` or `ProjectionStopped`; the command is recorded all the same.
+        Raises `ProjectionTimeout`, `ProjectionStopped` or `Parked`, or `StoreUnavailable` where nobody can look whether
+        it is parked; the command is recorded all the same.
         """
         opened = self._opened_here()
         names = opened.read.named(projections) or list(opened.read.progress)

@@ -1,10 +1,12 @@
 """Shop: a small application whose every answer depends on what came before; what the simulator runs on."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any, TypeAlias
 
 from bus import (
+    PARK,
     REMOVED,
     STOP,
     Application,
@@ -158,6 +160,14 @@ async def get_till(query: GetTill, views: Views) -> Till | None:
 
 
 SHOP = Application(deciders=[ITEM], projections=[SHELVES, TILL], query_handlers=[get_shelves, get_till])
+
+
+PARKING_SHOP = Application(
+    deciders=[ITEM],
+    projections=[replace(SHELVES, on_poison=PARK), replace(TILL, on_poison=PARK)],
+    query_handlers=[get_shelves, get_till],
+)
+"""The same, in which one item's trouble is no other's."""
 
 
 def shopping(chance: Random) -> Command | Query[Any]:

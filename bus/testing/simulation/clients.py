@@ -9,11 +9,13 @@ import anyio
 import msgspec
 
 from bus.bus import Bus
-from bus.core.errors import BusClosed, BusError, NotProjected, ProjectionStopped, QueryError, StoreUnavailable
+from bus.core.errors import BusClosed, BusError, NotProjected, Parked, ProjectionStopped, QueryError, StoreUnavailable
 from bus.core.messages import Command, Query, Receipt
+from bus.core.projection import PARK
 from bus.testing.simulation.history import shown
 from bus.testing.simulation.model import Violated
 from bus.testing.simulation.operations import Operation, Operations
+from bus.testing.simulation.parking_model import ParkingModel
 from bus.testing.simulation.world import World
 
 Workload = Callable[[Random], Command | Query[Any]]
@@ -73,6 +75,8 @@ class Clients:
         """The last one that anybody got, of one process in this life, of several in any."""
         self.operations = Operations(world.model, conflict_attempts_max=world.limits.conflict_attempts_max)
         self.ids = CountedIds(self._identified)
+        self.parking = [one.name for one in world.application.projections if one.on_poison is PARK]
+        """Projections whose letters somebody retries, too."""
 
     @property
     def is_done(self) -> bool:
@@ -106,6 +110,8 @@ class Clients:
                 self.left -= 1
                 await anyio.sleep(wishes.choice([0, 0, 0, 0.001, 0.02, 0.4]))
                 message = self._workload(wishes)
+                if self.parking and wishes.random() < 0.05:
+                    await self._retry(life)
                 if isinstance(message, Query):
                     await self._ask(life, message)
                 elif wishes.random() < 0.06:
@@ -241,13 +247,33 @@ class Clients:
         """What `wait_projected` promises is in the views when it returns."""
         try:
             await life.bus.wait_projected(receipt, timeout=self._world.wishes.choice([0.1, None]))
-        except NotProjected as error:
+        except (NotProjected, StoreUnavailable) as error:
             self._not_projected(life, error)
             return
         self._world.history.note("projected", str(receipt.position))
         for name, checkpoint in self._world.checkpoints().items():
             if checkpoint.position < receipt.position:
                 raise Violated(f"wait_projected({receipt.position}) returned, but {name!r} is at {checkpoint.position}")
+            own = range(receipt.position - len(receipt.events) + 1, receipt.position + 1)
+            if any(position in own for waiting in self._letters(name).values() for position in waiting):
+                raise Violated(f"wait_projected({receipt.position}) returned, but {name!r} has parked some of it")
+
+    async def _retry(self, life: Life) -> None:
+        """Somebody has mended something, or so they think."""
+        wishes = self._world.wishes
+        name = wishes.choice(self.parking)
+        letters = self._letters(name)
+        key = wishes.choice([*letters, None])
+        try:
+            told = await life.bus.retry_dead_letters(name, key=key, timeout=wishes.choice([0.05, 1.0, None]))
+        except StoreUnavailable as error:
+            self._world.history.note(error.code)
+        else:
+            self._world.history.note("retry", f"{name} {key} {told.answer}")
+
+    def _letters(self, name: str) -> dict[str, list[int]]:
+        model = self._world.model.committed[name]
+        return model.letters if isinstance(model, ParkingModel) else {}
 
     async def _ask(self, life: Life, query: Query[Any]) -> None:
         """A query's answer is read from views that hold at least what it was asked to wait for."""
@@ -267,5 +293,9 @@ class Clients:
 
     def _not_projected(self, life: Life, error: BusError) -> None:
         self._world.history.note(error.code)
+        if isinstance(error, Parked):
+            model = self._world.model.committed[error.projection]
+            if not isinstance(model, ParkingModel) or (error.key, error.position) not in model.were_parked:
+                raise Violated(f"nothing of the kind was ever parked: {error}")
         if isinstance(error, ProjectionStopped) and not life.is_closing:
             raise Violated(f"a projection stopped, although nothing is wrong with it: {error}")

@@ -72,6 +72,9 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     tight_limits: float = 0.6
     """A history's limits are so low that they matter: aggregates are passivated at once, batches are split."""
 
+    projection_poisons: float = 0.05
+    """An event is poison to one key of a projection that parks, for some attempts or for many."""
+
     @classmethod
     def none(cls) -> "Faults":
         """A world in which everything works, with the default limits."""
@@ -82,9 +85,9 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
         kept: dict[str, Any] = dict.fromkeys(SHARING, 0)
         for name in self.__struct_fields__:
             # Two appends at a time are no fault, which others could hide.
-            if name not in SHARING and name != "appends_together":
+            if name not in (*SHARING, "appends_together", "projection_poisons"):
                 kept[name] = getattr(self, name) if chance.random() < share else 0
-        return Faults(**kept, appends_together=self.appends_together)
+        return Faults(**kept, appends_together=self.appends_together, projection_poisons=self.projection_poisons)
 
     def drawn_sharing(self, drawn: "Faults", chance: Random, *, share: float = 0.8) -> "Faults":
         """Those drawn already, and of the kinds for shared stores as many as chance leaves in."""

@@ -13,7 +13,7 @@ from bus.bus import Bus
 from bus.core.application import Application
 from bus.core.errors import BusError, StoreUnavailable
 from bus.core.messages import Recorded
-from bus.core.projection import Projection
+from bus.core.projection import PARK, Projection
 from bus.testing.simulation.clients import Clients, Life, Workload
 from bus.testing.simulation.loop import SimulatedLoop
 from bus.testing.simulation.model import Violated
@@ -104,6 +104,10 @@ class Living:
         world = self._world
         try:
             await bus.wait_settled(timeout=self._settle_s)
+            for name in self.clients.parking:
+                done = await bus.retry_dead_letters(name, timeout=self._settle_s)
+                if not done.is_done:
+                    world.fail(f"letters of {name!r} are not retried, although all was mended: {done}")
         except BusError as error:
             world.fail(f"the bus does not come to rest: {error}")
             return
@@ -149,6 +153,8 @@ def _with_failing_projections(world: World) -> Application:
         @functools.wraps(projection.project)
         def project(view: Any, recorded: Recorded[Any], key: str) -> Any:
             world.projection_fails(projection.name)
+            if projection.on_poison is PARK:
+                world.poisons(projection.name, recorded.position, key)
             return projection.project(view, recorded, key)
 
         return dataclasses.replace(projection, project=project)

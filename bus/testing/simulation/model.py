@@ -1,7 +1,7 @@
 """Model: what the disk holds, folded by the user's pure functions alone; everything else is compared with it."""
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -12,7 +12,7 @@ from bus.core.errors import Rejected
 from bus.core.messages import REMOVED, Command, Event, Recorded, State, View
 from bus.core.names import category_of
 from bus.core.projection import Projection
-from bus.core.stored import StoredEvent
+from bus.core.stored import StoredEvent, ViewChanges
 
 S = TypeVar("S", bound=State)
 V = TypeVar("V", bound=View)
@@ -42,13 +42,14 @@ class Decision(NamedTuple):
 class Model:
     """All events in order, the states and the views that they make, and which command made them."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, view_model: "NewViewModel | None" = None) -> None:
+        new = view_model or ViewModel
         self._application = application
         self._deciders: Mapping[str, Decider[Any, Any, Any]] = {one.category: one for one in application.deciders}
         self._versions: dict[str, list[Version]] = {}
         self.events: list[Recorded[Any]] = []
         self.by_command: dict[str, list[Recorded[Any]]] = {}
-        self.committed = {one.name: ViewModel(one, self.events) for one in application.projections}
+        self.committed = {one.name: new(one, self.events) for one in application.projections}
         """What the views must be that were committed last."""
         self._views = {one.name: ViewModel(one, self.events) for one in application.projections}
 
@@ -151,25 +152,43 @@ class ViewModel:
         self.position = position
         return touched
 
+    def commit(self, changes: ViewChanges) -> set[str]:
+        """Takes in what a projector committed; returns the keys whose views it concerns."""
+        return self.advance(changes.checkpoint.position)
+
     def views(self) -> dict[str, Any]:
         """The views by key."""
         return {key: self._decode(row) for key, row in self.rows.items()}
 
     def _project(self, recorded: Recorded[Any]) -> tuple[str, ...]:
-        projection = self.projection
-        try:
-            keys = projection.key(recorded)
-            if isinstance(keys, str):
-                keys = (keys,)
-            for key in keys:
-                row = self.rows.get(key)
-                after = projection.project(None if row is None else self._decode(row), recorded, key)
-                if after is REMOVED:
-                    self.rows.pop(key, None)
-                else:
-                    self.rows[key] = self._encode(after)
-        except Exception as error:
-            raise Violated(
-                f"projection {projection.name!r} raised {error!r} at position {recorded.position}, {recorded.event!r}"
-            ) from error
+        keys = self._keys(recorded)
+        for key in keys:
+            self._project_one(recorded, key)
         return keys
+
+    def _keys(self, recorded: Recorded[Any]) -> tuple[str, ...]:
+        try:
+            keys = self.projection.key(recorded)
+        except Exception as error:
+            raise self._raised(error, recorded) from error
+        return (keys,) if isinstance(keys, str) else keys
+
+    def _project_one(self, recorded: Recorded[Any], key: str) -> None:
+        row = self.rows.get(key)
+        try:
+            after = self.projection.project(None if row is None else self._decode(row), recorded, key)
+            if after is REMOVED:
+                self.rows.pop(key, None)
+            else:
+                self.rows[key] = self._encode(after)
+        except Exception as error:
+            raise self._raised(error, recorded) from error
+
+    def _raised(self, error: Exception, recorded: Recorded[Any]) -> Violated:
+        return Violated(
+            f"projection {self.projection.name!r} raised {error!r} at position {recorded.position}, {recorded.event!r}"
+        )
+
+
+NewViewModel = Callable[[Projection[Any, Any], Sequence[Recorded[Any]]], ViewModel]
+"""What is held against the views of a projection."""

@@ -13,13 +13,15 @@ import msgspec
 from bus.core.application import Application
 from bus.core.limits import Limits
 from bus.core.messages import Command, Recorded
+from bus.core.projection import PARK, Projection
 from bus.core.stored import Append, Appended, Checkpoint, Claim, NewEvent, ViewChanges, ViewTable
 from bus.memory import MemoryEventStore, MemoryViewStore
 from bus.testing.simulation.epochs import Epochs
 from bus.testing.simulation.faults import Faults, short_leases, tight_limits
 from bus.testing.simulation.history import History
 from bus.testing.simulation.loop import SimulatedLoop
-from bus.testing.simulation.model import Model, Violated
+from bus.testing.simulation.model import Model, ViewModel, Violated
+from bus.testing.simulation.parking_model import ParkingModel
 
 T = TypeVar("T")
 
@@ -55,7 +57,7 @@ class World:
         self.chance = Random(f"{seed} faults")
         self.wishes = Random(f"{seed} workload")
         self.history = History(seed)
-        self.model = Model(application)
+        self.model = Model(application, view_model)
         # Each kind of fault is left out of some histories: what hides behind a frequent one is found without it.
         self.faults = faults.drawn(self.chance)
         self.limits = tight_limits(self.chance, limits) if self.chance.random() < faults.tight_limits else limits
@@ -83,6 +85,9 @@ class World:
         self.late: list[tuple[float, list[Append], datetime]] = []
         """What a server has got and will do at a time to come, whoever still waits for it."""
         self._invariants = invariants
+        self._poison = Random(f"{seed} poison")
+        self._poisons: dict[tuple[str, int, str], int] = {}
+        """How often each event will fail still, by projection, position and key."""
         self._view_commits: list[tuple[ViewTable, ViewChanges]] = []
         self._tables: list[ViewTable] = []
         self._foreign = 0
@@ -107,6 +112,18 @@ class World:
             self._raised[name] = self._raised.get(name, 0) + 1
             self.history.note("projection raises", name)
             raise Broken("a bug that comes and goes")
+
+    def poisons(self, name: str, position: int, key: str) -> None:
+        """Raises, in the place of a projection that parks, as often as chance has it for that event and key."""
+        place = name, position, key
+        if place not in self._poisons:
+            attempts = self.limits.projection_attempts_max
+            is_poison = self._poison.random() < self.faults.projection_poisons
+            self._poisons[place] = self._poison.choice([1, attempts, attempts + 1, 5 * attempts]) if is_poison else 0
+        if self._poisons[place] and not self.is_calm:
+            self._poisons[place] -= 1
+            self.history.note("poison", f"{name} {position} {key}")
+            raise Broken("a bug with this event")
 
     def crash(self, life: str = "") -> None:
         """The process ends as it is."""
@@ -231,6 +248,9 @@ class World:
         at_once(self.views.prepare(self._tables))
         for table, changes in self._view_commits:
             at_once(self.views.commit(table, changes))
+        for name, model in self.model.committed.items():
+            if isinstance(model, ParkingModel):
+                model.begin_again([changes for table, changes in self._view_commits if table.projection == name])
 
     def checkpoints(self) -> dict[str, Checkpoint]:
         """How far each projection's views have come."""
@@ -246,12 +266,15 @@ class World:
         checkpoints = self.checkpoints()
         for table in self._tables:
             model = self.model.committed[table.projection]
-            model.advance(self.model.head)
+            if not isinstance(model, ParkingModel):
+                model.advance(self.model.head)
             if checkpoints[table.projection].position != self.model.head:
                 raise Violated(f"the views of {table.projection!r} end at {checkpoints[table.projection]}")
             rows = at_once(_all_rows(self.views, table))
             if sorted(rows) != sorted(model.rows.values()):
                 raise Violated(f"the views of {table.projection!r} are not what the events make")
+            if isinstance(model, ParkingModel) and (left := at_once(self.views.parked(table))):
+                raise Violated(f"{table.projection!r} still has letters, although all was mended: {left}")
 
     def _check_decisions(self, added: Sequence[Recorded[Any]]) -> None:
         """What was recorded is what the command decides on the state before it, and nothing else."""
@@ -270,7 +293,7 @@ class World:
         model = self.model.committed[table.projection]
         if changes.checkpoint.position > self.model.head:
             raise Violated(f"the views of {table.projection!r} are ahead of the store: {changes.checkpoint}")
-        keys = model.advance(changes.checkpoint.position)
+        keys = model.commit(changes)
         keys |= {view.key for view in changes.put} | set(changes.removed)
         held = at_once(self.views.load(table, sorted(keys)))
         for key in sorted(keys):
@@ -279,6 +302,11 @@ class World:
                     f"view {key!r} of {table.projection!r} is {held.get(key)!r} at position "
                     f"{changes.checkpoint.position}, but the events up to there make {model.rows.get(key)!r}"
                 )
+
+
+def view_model(projection: Projection[Any, Any], events: Sequence[Recorded[Any]]) -> ViewModel:
+    """What is held against the views of a projection."""
+    return (ParkingModel if projection.on_poison is PARK else ViewModel)(projection, events)
 
 
 async def _all_rows(views: MemoryViewStore, table: ViewTable) -> Sequence[bytes]:
