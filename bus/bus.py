@@ -103,7 +103,7 @@ class Bus:
                 limits=self.limits,
             )
             await self._open.start()
-            self._submit = self._open.write.intake.submit
+            self._submit = self._open.write.submit
             self._find_loop = loop_finder()
             self._loop = self._find_loop()
             self._thread_id = get_ident()

@@ -38,8 +38,9 @@ class OpenBus:
         self._application = application
         self._event_store = event_store
         self._limits = limits
+        self._telemetry = telemetry
         self._tasks = anyio.create_task_group()
-        self._supervisor = Supervisor(self._tasks, limits)
+        self._supervisor = Supervisor(self._tasks, limits, telemetry)
         self.clock = clock
         self.new_reply = reply_factory()
         self.feed = Feed(limits.feed_events_max)
@@ -76,6 +77,7 @@ class OpenBus:
         await self._tasks.__aenter__()
         self.write.start()
         self.read.start()
+        self._telemetry.opened(self.statistics, self.clock)
 
     async def close(self) -> None:
         """Finishes what is in flight, up to a deadline; answers and reports what it could not finish."""
@@ -92,6 +94,7 @@ class OpenBus:
             await self._end()
 
     async def _end(self) -> None:
+        self._telemetry.closed()
         self._supervisor.stop()
         self._tasks.cancel_scope.cancel()
         try:

@@ -18,9 +18,11 @@ from bus.core.stored import StoredView, view_fault
 class Poisoned(Exception):
     """The projection cannot process the event at `position`; the cause is what it raised."""
 
-    def __init__(self, position: int, cause: BaseException) -> None:
+    def __init__(self, position: int, cause: BaseException, recorded: Recorded[Event] | None = None) -> None:
         super().__init__(f"{type(cause).__name__}: {cause}")
         self.position = position
+        self.recorded = recorded
+        """The event itself, where it was met here."""
         self.__cause__ = cause
 
 
@@ -79,7 +81,7 @@ class Folding:
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
-                raise Poisoned(recorded.position, error) from error
+                raise Poisoned(recorded.position, error, recorded) from error
         return found
 
     def _check(self, keys: tuple[str, ...]) -> None:
@@ -121,7 +123,7 @@ class Folding:
         project = self._projection.project
         view_type = self._projection.view
         views: dict[str, View | None] = {}
-        touched_at: dict[str, int] = {}
+        touched_at: dict[str, Recorded[Event]] = {}
         cache = self._cache
         for touch in touches:
             recorded = touch.recorded
@@ -140,11 +142,11 @@ class Folding:
                 except (KeyboardInterrupt, SystemExit):
                     raise
                 except BaseException as error:
-                    raise Poisoned(recorded.position, error) from error
-                touched_at[key] = recorded.position
+                    raise Poisoned(recorded.position, error, recorded) from error
+                touched_at[key] = recorded
         return self._stored(views, touched_at)
 
-    def _stored(self, views: dict[str, View | None], touched_at: Mapping[str, int]) -> Folded:
+    def _stored(self, views: dict[str, View | None], touched_at: Mapping[str, Recorded[Event]]) -> Folded:
         put: list[StoredView] = []
         removed: list[str] = []
         for key, view in views.items():
@@ -162,7 +164,7 @@ class Folding:
                     raise ValueError(f"{view!r} cannot be kept: an index is {fault}")
                 put.append(stored)
             except Exception as error:
-                raise Poisoned(touched_at[key], error) from error
+                raise Poisoned(touched_at[key].position, error, touched_at[key]) from error
         return Folded(views, tuple(put), tuple(removed))
 
     def commit(self, folded: Folded) -> None:

@@ -12,6 +12,7 @@ from bus.core.application import Application
 from bus.core.errors import StoreUnavailable
 from bus.core.limits import Limits
 from bus.core.projection import Projection
+from bus.core.reports import Failed, Projected
 from bus.core.stored import Checkpoint, ViewChanges, ViewTable
 from bus.ports import Clock, EventStore, Telemetry, ViewStore
 from bus.read.folding import Folded, Folding, Poisoned, StaleShape
@@ -173,7 +174,14 @@ class Projector:
         self._folding.commit(attempt.folded)
         self._subscription.accept(batch.last)
         self.progress.advance(batch.last.position, frozenset(attempt.folded.views))
-        self._telemetry.projected(self.projection.name, batch.read, self._clock.monotonic() - attempt.started)
+        self._tell(attempt)
+
+    def _tell(self, attempt: Attempt) -> None:
+        batch, ended = attempt.batch, self._clock.monotonic()
+        name, position = self.projection.name, batch.last.position
+        self._telemetry.projected(
+            Projected(name, batch.events, batch.read, position, attempt.started, ended, batch.is_live)
+        )
 
     def _lose_ownership(self) -> None:
         self._stop(
@@ -190,6 +198,9 @@ class Projector:
         self._poisonings += 1
         self.last_error = str(poison)
         if self._poisonings >= self._limits.projection_attempts_max:
+            self._telemetry.failed(
+                Failed("projection", self.projection.name, self._poisonings, poison, poison.recorded)
+            )
             self._stop(poison.position, str(poison))
             return
         log.warning(
@@ -199,6 +210,7 @@ class Projector:
             attempt=self._poisonings,
             error=str(poison),
         )
+        self._telemetry.failed(Failed("projection", self.projection.name, self._poisonings, poison, poison.recorded))
         await self._pause(self._poisonings)
 
     async def _unavailable(self, error: Exception) -> None:
@@ -213,6 +225,7 @@ class Projector:
             attempt=self._outages,
             error=repr(error),
         )
+        self._telemetry.failed(Failed("projection-store", self.projection.name, self._outages, error))
         await self._pause(self._outages)
 
     async def _pause(self, attempt: int) -> None:

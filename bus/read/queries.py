@@ -20,6 +20,7 @@ from bus.core.errors import (
 from bus.core.limits import Limits
 from bus.core.messages import Query, View
 from bus.core.projection import IndexValue, Projection, index_value
+from bus.core.reports import Queried
 from bus.core.schema import DECODE_ERRORS
 from bus.ports import Clock, Telemetry, ViewReader, ViewStore
 from bus.read.progress import Progress
@@ -93,14 +94,19 @@ class Queries:
             raise BusClosed(f"{name} was not answered: the bus is closed. Ask inside its `async with` block")
         started = self._clock.monotonic()
         deadline = started + (self._limits.query_timeout_s if timeout is None else timeout)
-        code: str | None = None
+        failure: BusError | None = None
+        is_answered = False
         try:
-            return await self._run(handler, query, after, deadline)
+            answer = await self._run(handler, query, after, deadline)
+            is_answered = True
+            return answer
         except BusError as error:
-            code = error.code
+            failure = error
             raise
         finally:
-            self._telemetry.queried(name, self._clock.monotonic() - started, code)
+            self._telemetry.queried(Queried(name, started, self._clock.monotonic(), failure, is_answered))
+            # Its traceback leads to this frame.
+            del failure
 
     async def _run(self, handler: Callable[..., Any], query: Query[R], after: int, deadline: float) -> tuple[R, Reads]:
         name = type(query).__qualname__

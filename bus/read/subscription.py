@@ -31,6 +31,8 @@ class Slice(msgspec.Struct, frozen=True):
     """When the last of them was recorded."""
     fault: Unreadable | None = None
     """Why the event after `last` cannot be read."""
+    is_live: bool = True
+    """Whether it reaches the end of the store, as far as is known, so that the reader is not catching up."""
 
 
 class Subscription:
@@ -123,7 +125,8 @@ class Subscription:
             except Unreadable as fault:
                 return Slice(events, last, read, None, fault)
             last = Checkpoint(stored.position, self._store.identity, stored.stream, stored.version)
-        return Slice(events, last, len(page), page[-1].recorded_at)
+        is_live = last.position >= self._feed.head
+        return Slice(events, last, len(page), page[-1].recorded_at, None, is_live)
 
     def _is_wanted(self, stored: StoredEvent) -> bool:
         """Whether the event is to be decoded: an unknown one is, unless it can only be another aggregate's business."""

@@ -23,6 +23,7 @@ from bus.write.deciding import Deciding, Turn
 from bus.write.directory import Actor, Directory
 from bus.write.envelope import Envelope
 from bus.write.intake import Intake
+from bus.write.observing import observing
 from bus.write.recovery import Found, Recovery
 from bus.write.settling import Settling
 from bus.write.snapshotting import Snapshotting
@@ -49,7 +50,7 @@ class WriteSide:
         self._feed = feed
         self._clock = clock
         self._limits = limits
-        self._telemetry = telemetry
+        self._observing = observing(telemetry, clock)
         self._turn: Turn | None = None
         self._recovering: set[Actor] = set()
         self._lost = 0
@@ -73,14 +74,23 @@ class WriteSide:
             new_reply=new_reply,
             clock=clock,
             ids=ids,
-            telemetry=telemetry,
+            observing=self._observing,
             limits=limits,
         )
-        self.commit = GroupCommit(store, clock=clock, limits=limits)
+        self.commit = GroupCommit(store, clock=clock, telemetry=telemetry, limits=limits)
         self.recovery = Recovery(store, application.schema, limits)
         self.snapshots = Snapshotting(application.deciders, store, new_reply=new_reply, limits=limits)
+        self.submit: Callable[..., Reply] = self.intake.submit
+        """`intake.submit`; where there is a telemetry it hears of what is refused."""
+        if self._observing is not None:
+            self.submit = self._observing.submitting(self.intake.submit)
         self._settling = Settling(
-            application.schema, feed, settle=self.intake.settle, settled=self.intake.settled, limits=limits
+            application.schema,
+            feed,
+            settle=self.intake.settle,
+            settled=self.intake.settled,
+            observing=self._observing,
+            limits=limits,
         )
         self._deciding = Deciding(
             application,
@@ -110,6 +120,8 @@ class WriteSide:
         again: Mapping[Actor, list[Envelope]] = {}
         try:
             self._deciding.decide(turn, actors)
+            if self._observing is not None:
+                self._observing.turn_decided(turn)
             if turn.cold:
                 self._recover(turn.cold)
             if turn.staged:
@@ -126,9 +138,15 @@ class WriteSide:
             turn.staged.clear()
 
     async def _commit(self, turn: Turn) -> Mapping[Actor, list[Envelope]]:
+        told, committing = self._observing, 0.0
         if not turn.entries:
-            return self._settling.committed(turn, None)
+            again = self._settling.committed(turn, None)
+            if told is not None:
+                told.turn_answered(turn)
+            return again
         commands, events = self.commit.commands, self.commit.events
+        if told is not None:
+            committing = self._clock.monotonic()
         outcome = await self.commit.append(turn.entries)
         if isinstance(outcome, Uncertain) and not self._store.shared:
             # Who follows a shared store looks there again and again; here nobody would before the next commit.
@@ -136,12 +154,15 @@ class WriteSide:
                 self._supervisor.start("end of the store", self._look_for_end)
             self.doubt = outcome
         if not isinstance(outcome, Committed):
-            return self._settling.failed(turn, outcome)
+            again = self._settling.failed(turn, outcome)
+            if told is not None:
+                told.turn_answered(turn)
+            return again
         again = self._settling.committed(turn, outcome)
         self.commit.events += turn.events
-        self._telemetry.committed(
-            self.commit.commands - commands, self.commit.events - events, self._clock.monotonic() - turn.started
-        )
+        if told is not None:
+            counts = (self.commit.commands - commands, self.commit.events - events)
+            told.turn_committed(turn, committing, counts, again)
         return again
 
     async def find_end(self) -> None:
@@ -196,6 +217,8 @@ class WriteSide:
             actor = mail[0].actor
             actor.state = None
             actor.mail = [envelope for envelope in actor.mail or () if envelope.is_open] or None
+        if self._observing is not None:
+            self._observing.turn_answered(turn)
         ready = set(self.dispatcher.ready)
         turn.again = [
             actor for actor in actors if actor.mail is not None and actor not in ready and actor not in self._recovering
@@ -222,12 +245,15 @@ class WriteSide:
     async def _recover_now(self, actors: list[Actor], pause_s: float) -> None:
         if pause_s:
             await anyio.sleep(pause_s)
+        started = self._clock.monotonic()
         streams: dict[str, Decider[Any, Any, Any]] = {actor.stream: actor.decider for actor in actors}
         try:
             found: Mapping[str, Found] | None = await self.recovery.load(streams)
             failure = None
         except StoreUnavailable as error:
             found, failure = None, error
+        if self._observing is not None:
+            self._observing.recovered(actors, started, found or {}, failure)
         now = self._clock.monotonic()
         for actor in actors:
             self._recovering.discard(actor)
@@ -246,6 +272,8 @@ class WriteSide:
                 mail, actor.mail = actor.mail or [], None
                 for envelope in mail:
                     self.intake.settle(envelope, fault.copy())
+        if self._observing is not None:
+            self._observing.left()
         self.directory.trim()
 
     async def _passivate(self) -> None:
@@ -282,4 +310,6 @@ class WriteSide:
                 self.intake.settle(
                     envelope, BusClosed("the bus was closed before the command was decided: nothing was recorded")
                 )
+        if self._observing is not None:
+            self._observing.left()
         return left
