@@ -13,7 +13,7 @@ import anyio
 
 from bus.core.application import Application
 from bus.core.decider import Decider
-from bus.core.errors import BusClosed, BusError, DefinitionError, NotSettled, Overloaded
+from bus.core.errors import BusClosed, BusError, DefinitionError, NotRecorded, NotSettled, Overloaded
 from bus.core.limits import Limits
 from bus.core.messages import Answer, Command, Event, Loaded, Query, Receipt, Recorded, State
 from bus.core.names import id_fault, stream_of
@@ -103,7 +103,7 @@ class Bus:
                 limits=self.limits,
             )
             await self._open.start()
-            self._submit = self._open.write.submit
+            self._submit = self._open.write.intake.submit
             self._find_loop = loop_finder()
             self._loop = self._find_loop()
             self._thread_id = get_ident()
@@ -173,7 +173,12 @@ class Bus:
         """
         if get_ident() != self._thread_id:
             self._opened_here()
-        reply = self._submit(command, command_id, expected_version, timeout, correlation_id)
+        try:
+            reply = self._submit(command, command_id, expected_version, timeout, correlation_id)
+        except NotRecorded as refusal:
+            if self._open is not None:
+                self._open.write.refused(command, refusal)
+            raise
         try:
             outcome: Receipt | BusError = await reply
         except RuntimeError:
@@ -221,6 +226,7 @@ class Bus:
                     except BusError as error:
                         # An answer that is known already takes its place in the line behind those still awaited.
                         if not isinstance(error, Overloaded) or not pending:
+                            opened.write.refused(command, error)
                             known = opened.new_reply()
                             known.set_result(error)
                             pending.append(known)

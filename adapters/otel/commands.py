@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import msgspec
+from opentelemetry.context import get_current
 from opentelemetry.trace import Link, SpanContext, SpanKind
 
 from adapters.otel import declared
 from adapters.otel.outcomes import CONFLICT, DUPLICATE, OK, is_failure, outcome_of
-from adapters.otel.sampling import Attributes, Head
+from adapters.otel.sampling import EMPTY, LOW_BITS, Attributes, Head, Place
 from adapters.otel.spans import Spans, traceparent_of
 from bus.core.errors import BusError
 from bus.core.messages import Receipt
@@ -40,8 +41,8 @@ class Commands:
     """Nothing is made for a command that is not sampled, neither a span nor a dictionary."""
 
     def __init__(self, head: Head, spans: Spans, *, aggregate_ids: bool) -> None:
-        self._look = head.look
-        self._ask = head.ask
+        self._head = head
+        self._bound, self._new_trace_id = head.bound, head.new_trace_id
         self._spans = spans
         self._aggregate_ids = aggregate_ids
         self._unsampled: SpanContext | None = None
@@ -49,14 +50,22 @@ class Commands:
 
     def sent(self, message: Sent) -> CommandJourney | str | None:
         """A journey, or what to store for a command that is not recorded."""
-        place = self._look()
+        place: Place | SpanContext | None
+        if self._bound is not None and not get_current():
+            # What `look` does, without its call: nearly all commands are roots that are dropped.
+            trace_id = self._new_trace_id()
+            if trace_id & LOW_BITS >= self._bound:
+                return None
+            place = EMPTY, None, trace_id
+        else:
+            place = self._head.look()
         if place is None:
             return None
         if isinstance(place, SpanContext):
             return self._text_of(place)
         name = type(message.command).__name__
         attributes = self._attributes(message, name)
-        context = self._ask(place, f"send {name}", SpanKind.PRODUCER, attributes)
+        context = self._head.ask(place, f"send {name}", SpanKind.PRODUCER, attributes)
         parent = place[1]
         if context is None:
             return None if parent is None else self._text_of(parent)

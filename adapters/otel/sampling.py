@@ -22,7 +22,7 @@ Attributes: TypeAlias = dict[str, AttributeValue]
 Place: TypeAlias = tuple[Context, SpanContext | None, int]
 """Where a span may begin: what is current, the span that is, if any, and the trace id."""
 
-_EMPTY: Final = Context()
+EMPTY: Final = Context()
 _FOLLOWS: Final = (
     ",remoteParentSampled:AlwaysOnSampler,remoteParentNotSampled:AlwaysOffSampler,"
     "localParentSampled:AlwaysOnSampler,localParentNotSampled:AlwaysOffSampler}"
@@ -39,18 +39,18 @@ class Head:
 
     def __init__(self, tracer: Tracer, sampler: Sampler) -> None:
         self._sampler = sampler
-        self._new_trace_id = tracer.id_generator.generate_trace_id
+        self.new_trace_id = tracer.id_generator.generate_trace_id
         self._new_span_id = tracer.id_generator.generate_span_id
-        self._bound: int | None = None
+        self.bound: int | None = None
         """Roots are dropped whose id has its low bits at or above this; None where only the sampler knows."""
         self._follows_parent = False
         """Whether what has a parent is dropped exactly where that parent is."""
         kind = type(sampler)
         if kind in (ParentBased, ParentBasedTraceIdRatio) and sampler.get_description().endswith(_FOLLOWS):
             self._follows_parent = True
-            self._bound = _bound(getattr(sampler, "_root", None))
+            self.bound = _bound(getattr(sampler, "_root", None))
         elif kind in (StaticSampler, TraceIdRatioBased):
-            self._bound = _bound(sampler)
+            self.bound = _bound(sampler)
 
     def look(self) -> Place | SpanContext | None:
         """Where a span of the running task would begin.
@@ -60,11 +60,11 @@ class Head:
         current = get_current()
         parent = get_current_span(current).get_span_context() if current else None
         if parent is None or not parent.is_valid:
-            trace_id = self._new_trace_id()
-            bound = self._bound
+            trace_id = self.new_trace_id()
+            bound = self.bound
             if bound is not None and trace_id & LOW_BITS >= bound:
                 return None
-            return _EMPTY, None, trace_id
+            return EMPTY, None, trace_id
         if self._follows_parent and not parent.trace_flags & TraceFlags.SAMPLED:
             return parent
         return current, parent, parent.trace_id

@@ -93,19 +93,13 @@ class OtelTelemetry:
 
     def turned(self, turn: Turned) -> None:
         self._meters.turned(turn)
-        position, is_first = turn.position, True
         commands, spans = self._commands, self._spans
         if commands is None or spans is None:
             return
-        for sent, refusal, events, version, *_ in turn.decided:
-            position += len(events)
-            if sent.journey is not None:
-                if is_first:
-                    spans.synchronise()
-                    is_first = False
-                commands.decided(turn, sent, (refusal, len(events), version, position))
-            if refusal is not None:
-                self._tell(sent, refusal)
+        decided = turn.decided
+        if [one for one in decided if one[0].journey is not None or one[1] is not None]:
+            spans.synchronise()
+            self._decided(turn, commands)
         if turn.answered or turn.joined or turn.again:
             spans.synchronise()
             for sent, answer in turn.answered:
@@ -118,6 +112,15 @@ class OtelTelemetry:
             for sent in turn.again:
                 if sent.journey is not None:
                     commands.again(turn, sent)
+
+    def _decided(self, turn: Turned, commands: Commands) -> None:
+        position = turn.position
+        for sent, refusal, events, version, _, _ in turn.decided:
+            position += len(events)
+            if sent.journey is not None:
+                commands.decided(turn, sent, (refusal, len(events), version, position))
+            if refusal is not None:
+                self._tell(sent, refusal)
 
     def _tell(self, sent: Sent, answer: Receipt | BusError | None) -> None:
         if isinstance(answer, _BUGS):

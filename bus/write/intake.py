@@ -11,6 +11,7 @@ from bus.core.fingerprint import fingerprint
 from bus.core.limits import Limits
 from bus.core.messages import Command
 from bus.core.names import id_fault
+from bus.core.reports import Journey
 from bus.ports import Clock, Ids
 from bus.runtime.reply import Reply
 from bus.write.answers import failed_before, no_time, overloaded, reused, unknown_command
@@ -101,7 +102,9 @@ class Intake:
         envelope = Envelope(command, actor, the_id, False, deadline, reply, None, correlation_id)
         observing = self._observing
         if observing is not None:
-            observing.sent(envelope, now)
+            envelope.sent = now
+            if (told := observing.tell(envelope)) is not None:
+                _note(envelope, told)
         if expected_version is not None:
             envelope.expected_version = expected_version
         if command_id is not None:
@@ -191,6 +194,14 @@ class Intake:
         """Forgets a command that nobody waits for any more and that was never decided."""
         assert not envelope.wanted()
         self.settle(envelope, BusClosed("nobody waited for this command"), is_dropped=True)
+
+
+def _note(envelope: Envelope, told: Journey | str) -> None:
+    """What the telemetry says of a command: its trace, or that its way is to be told in full."""
+    if isinstance(told, str):
+        envelope.traceparent = told
+    else:
+        envelope.journey, envelope.traceparent = told, told.traceparent
 
 
 def _is_given_up(envelope: Envelope) -> bool:

@@ -1,13 +1,11 @@
 """Observing: gathers what became of commands and tells it to the telemetry, a turn at a time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from bus.core.errors import BusError, NotRecorded, StoreUnavailable
-from bus.core.messages import Command
+from bus.core.errors import BusError, StoreUnavailable
 from bus.core.names import category_of
 from bus.core.reports import Answered, Recovered, Turned
 from bus.ports import Clock, Telemetry
-from bus.runtime.reply import Reply
 from bus.runtime.telemetry import NoTelemetry
 from bus.write.deciding import Staged, Turn
 from bus.write.directory import Actor
@@ -26,35 +24,17 @@ class Observing:
     def __init__(self, telemetry: Telemetry, clock: Clock) -> None:
         self._telemetry = telemetry
         self._monotonic = clock.monotonic
-        self._tell = telemetry.sent
+        self.tell = telemetry.sent
+        """Asks for the trace of a command that is being sent; at hand, since it is called for each."""
         self._answered: list[Answered] = []
         self._joined: list[Answered] = []
         self._decided: Sequence[Staged] = ()
         self._position = 0
         self._batch = 0
 
-    def sent(self, envelope: Envelope, now: float) -> None:
-        """Asks for the command's trace, in the task of its sender."""
-        envelope.sent = now
-        told = self._tell(envelope)
-        if told is None:
-            return
-        if isinstance(told, str):
-            envelope.traceparent = told
-        else:
-            envelope.journey, envelope.traceparent = told, told.traceparent
-
-    def submitting(self, submit: Callable[..., Reply]) -> Callable[..., Reply]:
-        """`submit`, which also tells of commands that it refuses."""
-
-        def submitted(command: Command, *arguments: object) -> Reply:
-            try:
-                return submit(command, *arguments)
-            except NotRecorded as error:
-                self._telemetry.refused(command, error)
-                raise
-
-        return submitted
+    def refused(self, command: object, error: BusError) -> None:
+        """Tells of a command that got no envelope."""
+        self._telemetry.refused(command, error)
 
     def answered(self, envelope: Envelope, outcome: Outcome | None) -> None:
         """Notes a command that is answered, before it lets go of those who joined it."""

@@ -8,7 +8,7 @@ import anyio
 
 from bus.core.application import Application
 from bus.core.decider import Decider
-from bus.core.errors import BusClosed, StoreUnavailable
+from bus.core.errors import BusClosed, BusError, StoreUnavailable
 from bus.core.limits import Limits
 from bus.ports import Clock, EventStore, Ids, Telemetry
 from bus.runtime.dispatcher import Dispatcher
@@ -80,10 +80,6 @@ class WriteSide:
         self.commit = GroupCommit(store, clock=clock, telemetry=telemetry, limits=limits)
         self.recovery = Recovery(store, application.schema, limits)
         self.snapshots = Snapshotting(application.deciders, store, new_reply=new_reply, limits=limits)
-        self.submit: Callable[..., Reply] = self.intake.submit
-        """`intake.submit`; where there is a telemetry it hears of what is refused."""
-        if self._observing is not None:
-            self.submit = self._observing.submitting(self.intake.submit)
         self._settling = Settling(
             application.schema,
             feed,
@@ -112,6 +108,11 @@ class WriteSide:
     def busy(self) -> int:
         """Commands in flight."""
         return self.intake.in_flight
+
+    def refused(self, command: object, error: BusError) -> None:
+        """Told by whoever submits when the intake refuses a command: to catch it there costs nothing."""
+        if self._observing is not None:
+            self._observing.refused(command, error)
 
     async def _run_turn(self, actors: list[Actor]) -> None:
         """Steps 4 to 7 for all that have mail: decide, commit, settle, publish."""

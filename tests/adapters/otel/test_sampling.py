@@ -78,7 +78,7 @@ def decided(head: Head, attributes: Any = None) -> SpanContext | None:
 def test_the_decision_is_the_samplers(sampler: Sampler, parent: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     head = head_of(sampler)
     for trace_id in (1, 2**63 - 1, 2**63, 2**64 - 1, 2**127 + 2**63 - 1, 2**127 + 2**63):
-        monkeypatch.setattr(head, "_new_trace_id", lambda trace_id=trace_id: trace_id)
+        monkeypatch.setattr(head, "new_trace_id", lambda trace_id=trace_id: trace_id)
         context = Context()
         if parent is not None:
             place = SpanContext(trace_id, 5, is_remote=True, trace_flags=TraceFlags(parent))
@@ -105,5 +105,5 @@ def test_a_sampler_of_which_nothing_is_known_is_asked_with_the_attributes() -> N
 
 def test_the_known_ones_are_not_asked_about_roots_that_they_drop(monkeypatch: pytest.MonkeyPatch) -> None:
     head = head_of(ParentBasedTraceIdRatio(0.01))
-    monkeypatch.setattr(head, "_new_trace_id", lambda: 2**64 - 1)
+    monkeypatch.setattr(head, "new_trace_id", lambda: 2**64 - 1)
     assert head.look() is None
