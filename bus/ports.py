@@ -224,7 +224,7 @@ class Telemetry(Protocol):
         """That bus is being closed."""
         ...
 
-    def sent(self, message: Sent) -> Journey | str | None:
+    def sent(self, message: Sent, /) -> Journey | str | None:
         """A command is being sent, in the task of its sender.
 
         Returns a journey where its way is to be told in full, else the W3C `traceparent` of the sender, if any. Either

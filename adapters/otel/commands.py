@@ -7,6 +7,7 @@ from opentelemetry.context import get_current
 from opentelemetry.trace import Link, SpanContext, SpanKind
 
 from adapters.otel import declared
+from adapters.otel.guard import Guard
 from adapters.otel.outcomes import CONFLICT, DUPLICATE, OK, is_failure, outcome_of
 from adapters.otel.sampling import EMPTY, LOW_BITS, Attributes, Head, Place
 from adapters.otel.spans import Spans, traceparent_of
@@ -40,8 +41,9 @@ class CommandJourney(msgspec.Struct, eq=False):
 class Commands:
     """Nothing is made for a command that is not sampled, neither a span nor a dictionary."""
 
-    def __init__(self, head: Head, spans: Spans, *, aggregate_ids: bool) -> None:
+    def __init__(self, head: Head, spans: Spans, guard: Guard, *, aggregate_ids: bool) -> None:
         self._head = head
+        self._guard = guard
         self._bound, self._new_trace_id = head.bound, head.new_trace_id
         self._spans = spans
         self._aggregate_ids = aggregate_ids
@@ -65,8 +67,12 @@ class Commands:
             return self._text_of(place)
         name = type(message.command).__name__
         attributes = self._attributes(message, name)
-        context = self._head.ask(place, f"send {name}", SpanKind.PRODUCER, attributes)
-        parent = place[1]
+        context, parent = None, place[1]
+        try:
+            context = self._head.ask(place, f"send {name}", SpanKind.PRODUCER, attributes)
+        except Exception as error:
+            # A sampler may be the application's own.
+            self._guard.complain(error)
         if context is None:
             return None if parent is None else self._text_of(parent)
         return CommandJourney(traceparent_of(context), context, parent, attributes, name)

@@ -66,11 +66,11 @@ class Meters:
             self._activations += last.recovered
             self._passivations += last.passivated
 
-    def turned(self, turn: Turned) -> None:
-        """Counts a turn; called after its senders were answered."""
+    def turned(self, turn: Turned, special: Sequence[Decided]) -> None:
+        """Counts a turn; `special` holds all of its decisions that are refusals, and perhaps others."""
         decided, ended = turn.decided, turn.ended
         if decided:
-            self._count(decided)
+            self._count(decided, special)
         for index in self._decisions.picked(len(decided), ended):
             sent, refusal = decided[index][:2]
             self._time(turn, sent, OK if refusal is None else outcome_of_error(refusal))
@@ -82,9 +82,9 @@ class Meters:
             self._histograms["doubledecker.batch.commands"].record(turn.commands)
             self._histograms["doubledecker.commit.duration"].record(ended - turn.committing)
 
-    def _count(self, decided: Sequence[Decided]) -> None:
+    def _count(self, decided: Sequence[Decided], special: Sequence[Decided]) -> None:
         """One pass after the other, each of them a loop that the interpreter is quick at."""
-        refused = [one for one in decided if one[1] is not None]
+        refused = [one for one in special if one[1] is not None]
         for sent, refusal, *_ in refused:
             if refusal is not None:
                 self._refused(sent.command, refusal)

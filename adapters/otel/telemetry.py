@@ -1,8 +1,9 @@
 """Telemetry: hands what the bus tells to spans, metrics and records of exceptions."""
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import Tracer, TracerProvider
@@ -12,6 +13,7 @@ from opentelemetry.trace import SpanContext
 from adapters.otel.commands import CommandJourney, Commands
 from adapters.otel.declared import SCOPE
 from adapters.otel.exceptions import Exceptions
+from adapters.otel.guard import Guard
 from adapters.otel.meters import Meters
 from adapters.otel.providers import providers
 from adapters.otel.readers import Readers
@@ -29,6 +31,19 @@ if TYPE_CHECKING:
 
 _BUGS = (CommandFailed, QueryFailed, Unreadable)
 """Errors whose causes are told in full: nobody but the sender hears of them otherwise."""
+
+P = ParamSpec("P")
+
+
+def _guarded(tell: "Callable[Concatenate[OtelTelemetry, P], None]") -> "Callable[Concatenate[OtelTelemetry, P], None]":
+    @wraps(tell)
+    def guarded(self: "OtelTelemetry", *arguments: P.args, **options: P.kwargs) -> None:
+        try:
+            tell(self, *arguments, **options)
+        except Exception as error:
+            self.guard.complain(error)
+
+    return guarded
 
 
 class OtelTelemetry:
@@ -51,6 +66,7 @@ class OtelTelemetry:
         aggregate_ids: bool = True,
         live_age_max_s: float = 60.0,
     ) -> None:
+        self.guard = Guard()
         version = metadata.version(SCOPE)
         chosen = providers(tracer_provider, meter_provider, logger_provider)
         self._shutdowns = chosen.shutdowns
@@ -59,11 +75,14 @@ class OtelTelemetry:
         self._spans: Spans | None = None
         self._commands: Commands | None = None
         self._readers: Readers | None = None
+        self.sent: Callable[[Sent], CommandJourney | str | None] = _not_traced
+        """As the port has it; it is asked for every command, and has no call between it and the answer."""
         tracer = chosen.tracers.get_tracer(SCOPE, version)
         if isinstance(chosen.tracers, TracerProvider) and isinstance(tracer, Tracer):
             spans = self._spans = Spans(tracer, InstrumentationScope(SCOPE, version))
             head = Head(tracer, chosen.tracers.sampler)
-            self._commands = Commands(head, spans, aggregate_ids=aggregate_ids)
+            self._commands = Commands(head, spans, self.guard, aggregate_ids=aggregate_ids)
+            self.sent = self._commands.sent
             self._readers = Readers(head, spans, aggregate_ids=aggregate_ids, live_age_max_s=live_age_max_s)
         elif type(chosen.tracers).__module__.partition(".")[0] != "opentelemetry":
             raise TypeError(
@@ -85,19 +104,19 @@ class OtelTelemetry:
     def closed(self) -> None:
         self._meters.closed()
 
-    def sent(self, message: Sent) -> CommandJourney | str | None:
-        return None if self._commands is None else self._commands.sent(message)
-
+    @_guarded
     def refused(self, command: object, error: BusError) -> None:
         self._meters.refused(command, error)
 
+    @_guarded
     def turned(self, turn: Turned) -> None:
-        self._meters.turned(turn)
+        # One look at what nearly always is nothing but well and unrecorded.
+        special = [one for one in turn.decided if one[0].journey is not None or one[1] is not None]
+        self._meters.turned(turn, special)
         commands, spans = self._commands, self._spans
         if commands is None or spans is None:
             return
-        decided = turn.decided
-        if [one for one in decided if one[0].journey is not None or one[1] is not None]:
+        if special:
             spans.synchronise()
             self._decided(turn, commands)
         if turn.answered or turn.joined or turn.again:
@@ -130,26 +149,35 @@ class OtelTelemetry:
                 place = journey.before or journey.context
             self._exceptions.tell(f"command {type(sent.command).__name__} failed", answer, place)
 
+    @_guarded
     def recovered(self, actors: Sequence[Recovered]) -> None:
         self._meters.recovered(actors)
         if self._commands is not None and self._spans is not None:
             self._spans.synchronise()
             self._commands.recovered(actors)
 
+    @_guarded
     def projected(self, batch: Projected) -> None:
         self._meters.projected(batch)
         if self._readers is not None:
             self._readers.projected(batch)
 
+    @_guarded
     def queried(self, query: Queried) -> None:
         self._meters.queried(query)
         place = None if self._readers is None else self._readers.queried(query)
         if isinstance(query.error, _BUGS):
             self._exceptions.tell(f"query {query.query} failed", query.error, place)
 
+    @_guarded
     def failed(self, failure: Failed) -> None:
         self._meters.failed(failure)
         traceparent = None if failure.recorded is None else failure.recorded.traceparent
         place = None if traceparent is None else sampled_context(traceparent)
         error = failure.error.__cause__ or failure.error
         self._exceptions.tell(f"{failure.part} {failure.name} failed", error, place, is_retried=True)
+
+
+def _not_traced(message: Sent) -> None:
+    """`sent` where there is no provider of spans."""
+    del message

@@ -17,7 +17,7 @@ class NoTelemetry:
     def closed(self) -> None:
         pass
 
-    def sent(self, message: Sent) -> Journey | str | None:
+    def sent(self, message: Sent, /) -> Journey | str | None:
         return None
 
     def refused(self, command: object, error: BusError) -> None:
