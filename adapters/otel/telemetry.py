@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib import metadata
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, cast
 
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import Tracer, TracerProvider
@@ -43,7 +43,7 @@ def _guarded(tell: "Callable[Concatenate[OtelTelemetry, P], None]") -> "Callable
         except Exception as error:
             self.guard.complain(error)
 
-    return guarded
+    return cast("Callable[Concatenate[OtelTelemetry, P], None]", guarded)
 
 
 class OtelTelemetry:
