@@ -32,6 +32,10 @@ COMMANDS: Final = {
         "adapters.cli.simulate:simulate",
         "Run an application through seeded histories in which everything goes wrong, and check every promise.",
     ),
+    "why": (
+        "adapters.cli.why:why",
+        "Tell what led to something that was recorded, what came of it, and which views show it.",
+    ),
     "export": ("adapters.cli.export:export", "Write recorded events as NDJSON to standard output."),
 }
 """Where each command is, and what it does; nothing is imported for `--help`."""
