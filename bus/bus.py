@@ -25,7 +25,7 @@ from bus.ports import Clock, EventStore, Ids, Telemetry, ViewStore
 from bus.read.progress import wait_for_all
 from bus.runtime.clock import LoopClock
 from bus.runtime.ids import Uuid7Ids
-from bus.runtime.log import log
+from bus.runtime.log import log, told
 from bus.runtime.reply import Reply, loop_finder
 from bus.runtime.telemetry import NoTelemetry
 
@@ -134,7 +134,7 @@ class Bus:
                         "and leave it in one task: fixtures of pytest do so with anyio's plugin"
                     ) from failure
                 raise
-            log.error("bus could not be closed in order", error=repr(failure))
+            log.error("bus could not be closed in order", error=told(failure))
         finally:
             self._open = None
             self._is_used = False

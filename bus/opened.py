@@ -3,6 +3,7 @@
 from contextlib import AsyncExitStack
 
 import anyio
+import msgspec
 
 from bus.core.application import Application
 from bus.core.errors import ProjectionStopped
@@ -13,7 +14,7 @@ from bus.read.progress import wait_for_all
 from bus.read.projector import Projector
 from bus.read.side import ReadSide
 from bus.runtime.feed import Feed
-from bus.runtime.log import log
+from bus.runtime.log import log, told
 from bus.runtime.reply import reply_factory
 from bus.runtime.supervisor import Supervisor
 from bus.write.side import WriteSide
@@ -37,6 +38,7 @@ class OpenBus:
         self._stack = stack
         self._application = application
         self._event_store = event_store
+        self._view_store = view_store
         self._limits = limits
         self._telemetry = telemetry
         self._tasks = anyio.create_task_group()
@@ -78,6 +80,15 @@ class OpenBus:
         self.write.start()
         self.read.start()
         self._telemetry.opened(self.statistics, self.clock)
+        log.info(
+            "bus opened",
+            event_store=self._event_store.url,
+            view_store=self._view_store.url,
+            position=self.feed.head,
+            deciders=[decider.category for decider in self._application.deciders],
+            projections=[f"{one.name} v{one.version}" for one in self._application.projections],
+            limits=msgspec.structs.asdict(self._limits),
+        )
 
     async def close(self) -> None:
         """Finishes what is in flight, up to a deadline; answers and reports what it could not finish."""
@@ -89,7 +100,7 @@ class OpenBus:
                 await self.settle(stopped_too=True)
         except Exception as error:
             # A store that fails now keeps nothing from being taken apart.
-            log.warning("bus closes unsettled", error=repr(error))
+            log.warning("bus closes unsettled", error=told(error))
         finally:
             await self._end()
 
@@ -106,10 +117,9 @@ class OpenBus:
                 commands=self.write.abandon(), projections={name: count for name, count in behind.items() if count}
             )
             self.read.close()
-            if not self.report.is_clean:
-                log.warning(
-                    "bus closed with work left", commands=self.report.commands, projections=self.report.projections
-                )
+            say = log.info if self.report.is_clean else log.warning
+            what = "bus closed" if self.report.is_clean else "bus closed with work left"
+            say(what, position=self.feed.head, commands=self.report.commands, projections=self.report.projections)
             with anyio.CancelScope(shield=True):
                 await self._stack.aclose()
 

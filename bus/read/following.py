@@ -5,7 +5,7 @@ import anyio
 from bus.core.limits import Limits
 from bus.ports import Waking
 from bus.runtime.feed import Feed
-from bus.runtime.log import log
+from bus.runtime.log import log, told
 from bus.runtime.supervisor import backoff_s
 
 
@@ -27,7 +27,7 @@ class Following:
             except Exception as error:
                 self._failures += 1
                 # Nothing is lost but time: subscriptions poll as well.
-                log.warning("news from other processes are interrupted", attempt=self._failures, error=repr(error))
+                log.warning("news from other processes are interrupted", attempt=self._failures, error=told(error))
             limits = self._limits
             await anyio.sleep(backoff_s(limits.restart_backoff_s, limits.restart_backoff_max_s, self._failures))
 

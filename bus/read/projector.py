@@ -9,8 +9,9 @@ import anyio.lowlevel
 import msgspec
 
 from bus.core.application import Application
-from bus.core.errors import StoreUnavailable
+from bus.core.errors import ProjectionStopped, StoreUnavailable
 from bus.core.limits import Limits
+from bus.core.messages import Event, Recorded
 from bus.core.projection import Projection
 from bus.core.reports import Failed, Projected
 from bus.core.stored import Checkpoint, ViewChanges, ViewTable
@@ -19,7 +20,7 @@ from bus.read.folding import Folded, Folding, Poisoned, StaleShape
 from bus.read.progress import Progress
 from bus.read.subscription import Slice, Subscription
 from bus.runtime.feed import Feed
-from bus.runtime.log import log
+from bus.runtime.log import log, placed, told
 from bus.runtime.reply import Reply
 from bus.runtime.supervisor import backoff_s
 
@@ -95,7 +96,7 @@ class Projector:
             except Poisoned as poison:
                 await self._poisoned(poison)
             except StaleShape as error:
-                self._stop(self._checkpoint.position + 1, str(error))
+                self._stop(self._checkpoint.position + 1, str(error), error)
             except Exception as error:
                 await self._unavailable(error)
 
@@ -109,7 +110,7 @@ class Projector:
         started = self._clock.monotonic()
         if batch.read == 0:
             assert batch.fault is not None, "a slice holds an event or a fault"
-            self._stop(batch.fault.position, str(batch.fault))
+            self._stop(batch.fault.position, str(batch.fault), batch.fault)
             return
         folded = await self._fold(batch)
         changes = ViewChanges(self._checkpoint, batch.last, folded.put, folded.removed)
@@ -201,14 +202,15 @@ class Projector:
             self._telemetry.failed(
                 Failed("projection", self.projection.name, self._poisonings, poison, poison.recorded)
             )
-            self._stop(poison.position, str(poison))
+            self._stop(poison.position, str(poison), poison.__cause__, poison.recorded)
             return
         log.warning(
             "projection failed and is retried",
             projection=self.projection.name,
             position=poison.position,
             attempt=self._poisonings,
-            error=str(poison),
+            error=told(poison.__cause__ or poison),
+            **_named(poison.recorded),
         )
         self._telemetry.failed(Failed("projection", self.projection.name, self._poisonings, poison, poison.recorded))
         await self._pause(self._poisonings)
@@ -223,7 +225,7 @@ class Projector:
             projection=self.projection.name,
             position=self._checkpoint.position,
             attempt=self._outages,
-            error=repr(error),
+            error=told(error),
         )
         self._telemetry.failed(Failed("projection-store", self.projection.name, self._outages, error))
         await self._pause(self._outages)
@@ -232,8 +234,17 @@ class Projector:
         limits = self._limits
         await anyio.sleep(backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, attempt))
 
-    def _stop(self, position: int, reason: str) -> None:
-        log.error("projection stopped", projection=self.projection.name, position=position, reason=reason)
+    def _stop(
+        self, position: int, reason: str, error: BaseException | None = None, recorded: Recorded[Event] | None = None
+    ) -> None:
+        log.error(
+            "projection stopped",
+            code=ProjectionStopped.code,
+            projection=self.projection.name,
+            position=position,
+            error=reason if error is None else told(error),
+            **_named(recorded),
+        )
         self.last_error = reason
         self.progress.stop(position, reason)
 
@@ -241,6 +252,14 @@ class Projector:
 def table_of(projection: Projection[Any, Any]) -> ViewTable:
     """Where a projection's views live."""
     return ViewTable(projection.name, projection.version, projection.indexes)
+
+
+def _named(recorded: Recorded[Event] | None) -> dict[str, str]:
+    """What an entry of the log says of an event."""
+    if recorded is None:
+        return {}
+    ids = {"correlation_id": recorded.correlation_id, "command_id": recorded.command_id, "stream": recorded.stream}
+    return placed(recorded.traceparent) | ids
 
 
 def _foreign_categories(application: Application, projection: Projection[Any, Any]) -> frozenset[str]:

@@ -11,7 +11,7 @@ from bus.core.limits import Limits
 from bus.core.reports import Failed
 from bus.core.stored import AlreadyRecorded, Append, Appended, Refusal
 from bus.ports import Clock, EventStore, Telemetry
-from bus.runtime.log import log
+from bus.runtime.log import log, told
 from bus.runtime.supervisor import backoff_s
 
 
@@ -57,7 +57,7 @@ class GroupCommit:
             except Exception as error:
                 if attempt == 1 and isinstance(error, StoreUnavailable):
                     return error
-                log.warning("append is uncertain", store=self._store.url, attempt=attempt, error=repr(error))
+                log.warning("append is uncertain", store=self._store.url, attempt=attempt, error=told(error))
                 self._telemetry.failed(Failed("append", self._store.url, attempt, error))
                 failure = error
             else:

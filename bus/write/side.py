@@ -13,7 +13,7 @@ from bus.core.limits import Limits
 from bus.ports import Clock, EventStore, Ids, Telemetry
 from bus.runtime.dispatcher import Dispatcher
 from bus.runtime.feed import Feed
-from bus.runtime.log import log
+from bus.runtime.log import log, told
 from bus.runtime.reply import Reply
 from bus.runtime.supervisor import Supervisor, backoff_s
 from bus.write.answers import unknown
@@ -139,14 +139,14 @@ class WriteSide:
             turn.staged.clear()
 
     async def _commit(self, turn: Turn) -> Mapping[Actor, list[Envelope]]:
-        told, committing = self._observing, 0.0
+        observed, committing = self._observing, 0.0
         if not turn.entries:
             again = self._settling.committed(turn, None)
-            if told is not None:
-                told.turn_answered(turn)
+            if observed is not None:
+                observed.turn_answered(turn)
             return again
         commands, events = self.commit.commands, self.commit.events
-        if told is not None:
+        if observed is not None:
             committing = self._clock.monotonic()
         outcome = await self.commit.append(turn.entries)
         if isinstance(outcome, Uncertain) and not self._store.shared:
@@ -156,14 +156,14 @@ class WriteSide:
             self.doubt = outcome
         if not isinstance(outcome, Committed):
             again = self._settling.failed(turn, outcome)
-            if told is not None:
-                told.turn_answered(turn)
+            if observed is not None:
+                observed.turn_answered(turn)
             return again
         again = self._settling.committed(turn, outcome)
         self.commit.events += turn.events
-        if told is not None:
+        if observed is not None:
             counts = (self.commit.commands - commands, self.commit.events - events)
-            told.turn_committed(turn, committing, counts, again)
+            observed.turn_committed(turn, committing, counts, again)
         return again
 
     async def find_end(self) -> None:
@@ -180,7 +180,7 @@ class WriteSide:
             try:
                 await self.find_end()
             except Exception as error:
-                log.warning("end of the store is unknown", store=self._store.url, attempt=attempt, error=repr(error))
+                log.warning("end of the store is unknown", store=self._store.url, attempt=attempt, error=told(error))
                 await anyio.sleep(backoff_s(self._limits.append_backoff_s, self._limits.append_backoff_max_s, attempt))
 
     def _release(self, actors: list[Actor], turn: Turn, again: Mapping[Actor, list[Envelope]]) -> None:

@@ -31,7 +31,7 @@ async def test_a_task_that_crashes_is_started_again_after_a_pause(caplog: pytest
     assert supervisor.restarts == 5
     assert not supervisor.is_broken
     assert caplog.text.count("task crashed and is restarted") == 5
-    assert "task='one' attempt=1" in caplog.text
+    assert '"task": "one", "attempt": 1' in caplog.text
 
 
 async def test_a_task_that_worked_for_a_while_is_started_again_soon() -> None:
