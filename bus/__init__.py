@@ -73,6 +73,7 @@ from bus.core.snapshots import Snapshots
 from bus.core.statistics import ProjectionStatistics, ShutdownReport, Statistics
 from bus.core.upcasting import Drop, Split, Upcaster
 from bus.memory import MemoryEventStore, MemoryViewStore
+from bus.runtime.log import LogFormatter
 
 __all__ = [
     "PARK",
@@ -94,6 +95,7 @@ __all__ = [
     "Event",
     "Limits",
     "Loaded",
+    "LogFormatter",
     "MemoryEventStore",
     "MemoryViewStore",
     "NotProjected",

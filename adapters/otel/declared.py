@@ -165,7 +165,9 @@ METRICS: Final = (
     Metric("doubledecker.projection.events", "counter", "{event}", ("projection",), "Events read by a projector."),
     Metric("doubledecker.projection.lag.events", "gauge", "{event}", ("projection",), "Events not yet in the views."),
     Metric("doubledecker.projection.lag", "gauge", "s", ("projection",), "Age of the oldest of these events."),
-    Metric("doubledecker.projection.stopped", "gauge", "1", ("projection",), "1 where a projection has stopped."),
+    Metric(
+        "doubledecker.projection.stopped", "gauge", "{projection}", ("projection",), "1 where a projection has stopped."
+    ),
     Metric("doubledecker.dead_letters", "gauge", "{event}", (), "Events that are parked."),
     Metric(
         "doubledecker.retries",

@@ -8,12 +8,15 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, cast
 
 import structlog
 
 from bus.core.errors import BusError, CommandFailed, QueryFailed, Rejected, Unreadable
+
+NAME: Final = "doubledecker"
 
 FIELDS: Final = ("timestamp", "level", "event", "code", "trace_id", "span_id", "correlation_id", "command_id")
 """The order in which every entry has them, as far as it has them; whatever else it tells comes behind."""
@@ -73,7 +76,7 @@ def _rendered(_: Any, __: str, entry: MutableMapping[str, Any]) -> str:
 log: structlog.stdlib.BoundLogger = cast(
     structlog.stdlib.BoundLogger,
     structlog.wrap_logger(
-        logging.getLogger("doubledecker"),
+        logging.getLogger(NAME),
         wrapper_class=structlog.stdlib.BoundLogger,
         processors=[
             structlog.stdlib.filter_by_level,
@@ -84,3 +87,25 @@ log: structlog.stdlib.BoundLogger = cast(
         ],
     ),
 )
+
+
+class LogFormatter(logging.Formatter):
+    """For an application's handlers: entries of the library are in form already, those of others get the same.
+
+    `handler.setFormatter(LogFormatter())`. What exceptions say is left out of both.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.name == NAME and record.exc_info is None:
+            return record.getMessage()
+        moment = datetime.fromtimestamp(record.created, UTC)
+        entry: dict[str, object] = {
+            "timestamp": moment.isoformat().replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+        }
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            entry["error"] = told(error)
+        return rendered(entry)

@@ -1,12 +1,26 @@
-"""What people are called stays in the stores: log, spans, metrics and records say nothing of it, whatever goes wrong."""
+"""What people are called stays in the stores: log, spans, metrics and records never say it, whatever goes wrong."""
 
 import logging
 from collections.abc import Sequence
 
 import pytest
 
-from adapters.cli.logs import Entries
-from bus import STOP, Application, Bus, Command, Decider, Event, Limits, Projection, Query, Recorded, State, View, Views
+from bus import (
+    STOP,
+    Application,
+    Bus,
+    Command,
+    Decider,
+    Event,
+    Limits,
+    LogFormatter,
+    Projection,
+    Query,
+    Recorded,
+    State,
+    View,
+    Views,
+)
 from bus.core.errors import ProjectionStopped, QueryError
 from tests.adapters.otel.recording import Recording
 from tests.support.personal import PLANTED
@@ -77,7 +91,7 @@ async def test_nothing_that_goes_wrong_tells_what_messages_hold(
                 await bus.query(GetBoard(PLANTED))
             with pytest.raises(ProjectionStopped):
                 await bus.wait_projected(2)
-    said = [Entries().format(record) for record in caplog.records]
+    said = [LogFormatter().format(record) for record in caplog.records]
     told = "\n".join([*said, *[span.to_json() for span in recording.spans], repr(recording.records)])
     told += repr(recording.metrics()) + "".join(capfd.readouterr())
     for word in ("projection stopped", "actor failed and is restarted", "append is uncertain", "process Note"):

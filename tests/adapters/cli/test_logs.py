@@ -1,32 +1,27 @@
-"""A program's entries have one form, whoever wrote them."""
+"""A program's entries go to standard error, the library's from INFO on."""
 
 import json
 import logging
+import subprocess
 import sys
 
-import pytest
-
-from adapters.cli.logs import Entries
+PROGRAM = """
+import logging
+from adapters.cli.logs import write_entries
 from bus.runtime.log import log
+write_entries()
+log.info("one", store="memory:")
+log.debug("two")
+logging.getLogger("other").warning("three")
+logging.getLogger("other").info("four")
+"""
 
 
-def entry(record: logging.LogRecord) -> dict[str, object]:
-    told: dict[str, object] = json.loads(Entries().format(record))
-    return told
-
-
-def test_the_librarys_entries_are_left_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
-    log.warning("something happened", store="memory:")
-    told = entry(caplog.records[0])
-    assert (told["event"], told["store"], told["level"]) == ("something happened", "memory:", "warning")
-
-
-def test_those_of_others_get_the_same_form_without_what_exceptions_say() -> None:
-    try:
-        raise ValueError("Ada Lovelace")
-    except ValueError:
-        record = logging.LogRecord("asyncio", logging.ERROR, "x.py", 1, "it %s", ("broke",), sys.exc_info())
-    told = entry(record)
-    assert list(told) == ["timestamp", "level", "event", "logger", "error"]
-    assert (told["event"], told["logger"], told["level"]) == ("it broke", "asyncio", "error")
-    assert str(told["error"]).startswith("ValueError at ")
+def test_entries_are_written_in_one_form() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True)
+    entries = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [(entry["event"], entry["level"], entry.get("logger")) for entry in entries] == [
+        ("one", "info", None),
+        ("three", "warning", "other"),
+    ]
+    assert logging.getLogger("doubledecker").level != logging.INFO, "that was another process"

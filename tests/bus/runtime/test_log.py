@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bus.core.errors import BusError, CommandFailed, StoreUnavailable
-from bus.runtime.log import FIELDS, log, placed, rendered, told
+from bus.runtime.log import FIELDS, LogFormatter, log, placed, rendered, told
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -76,3 +76,25 @@ def test_a_failed_command_is_told_by_its_cause() -> None:
 
 def test_what_is_no_trace_context_names_no_place() -> None:
     assert placed(None) == placed("nonsense") == {}
+
+
+def formatted(record: logging.LogRecord) -> dict[str, object]:
+    entry: dict[str, object] = json.loads(LogFormatter().format(record))
+    return entry
+
+
+def test_a_handlers_formatter_leaves_the_librarys_entries_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
+    log.warning("something happened", store="memory:")
+    entry = formatted(caplog.records[0])
+    assert (entry["event"], entry["store"], entry["level"]) == ("something happened", "memory:", "warning")
+
+
+def test_those_of_others_get_the_same_form_without_what_exceptions_say() -> None:
+    try:
+        raise ValueError("Ada Lovelace")
+    except ValueError:
+        record = logging.LogRecord("asyncio", logging.ERROR, "x.py", 1, "it %s", ("broke",), sys.exc_info())
+    told = formatted(record)
+    assert list(told) == ["timestamp", "level", "event", "logger", "error"]
+    assert (told["event"], told["logger"], told["level"]) == ("it broke", "asyncio", "error")
+    assert str(told["error"]).startswith("ValueError at ")
