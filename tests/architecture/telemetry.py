@@ -19,7 +19,8 @@ def printed(text: str) -> str:
     for name, table in tables().items():
         before, begin, rest = text.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"<!-- end of {name} -->")
-        assert begin and end, f"the page has no place for {name}"
+        assert begin, f"the page has no place for {name}"
+        assert end, f"the place for {name} has no end"
         text = f"{before}{begin}{table}{end}{after}"
     return text
 
