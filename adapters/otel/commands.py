@@ -26,6 +26,8 @@ class CommandJourney(msgspec.Struct, eq=False):
     parent: SpanContext | None
     attributes: Attributes
     """Of the send span, as far as they were known when the command was sent."""
+    known: Attributes
+    """The same without what the sampler added."""
     name: str
     """The command's type."""
     process: SpanContext | None = None
@@ -66,7 +68,8 @@ class Commands:
         if isinstance(place, SpanContext):
             return self._text_of(place)
         name = type(message.command).__name__
-        attributes = self._attributes(message, name)
+        known = self._attributes(message, name)
+        attributes = known.copy()
         context, parent = None, place[1]
         try:
             context = self._head.ask(place, f"send {name}", SpanKind.PRODUCER, attributes)
@@ -75,7 +78,7 @@ class Commands:
             self._guard.complain(error)
         if context is None:
             return None if parent is None else self._text_of(parent)
-        return CommandJourney(traceparent_of(context), context, parent, attributes, name)
+        return CommandJourney(traceparent_of(context), context, parent, attributes, known, name)
 
     def _text_of(self, parent: SpanContext) -> str:
         # The commands of one request have the same caller.
@@ -198,7 +201,7 @@ class Commands:
         if start is None:
             start = turn.ended
         journey.attempts += 1
-        attributes = self._attributes(sent, name)
+        attributes = journey.known.copy()
         attributes[declared.MAILBOX_WAIT] = max(0.0, start - sent.sent)
         attributes[declared.ATTEMPT] = journey.attempts
         attributes.update(known)

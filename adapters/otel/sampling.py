@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.sampling import (
     StaticSampler,
     TraceIdRatioBased,
 )
-from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, get_current_span
+from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState, get_current_span
 from opentelemetry.util.types import AttributeValue
 
 LOW_BITS: Final = TraceIdRatioBased.TRACE_ID_LIMIT
@@ -23,6 +23,7 @@ Place: TypeAlias = tuple[Context, SpanContext | None, int]
 """Where a span may begin: what is current, the span that is, if any, and the trace id."""
 
 EMPTY: Final = Context()
+SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 _FOLLOWS: Final = (
     ",remoteParentSampled:AlwaysOnSampler,remoteParentNotSampled:AlwaysOffSampler,"
     "localParentSampled:AlwaysOnSampler,localParentNotSampled:AlwaysOffSampler}"
@@ -72,14 +73,21 @@ class Head:
     def ask(self, place: Place, name: str, kind: SpanKind, attributes: Attributes) -> SpanContext | None:
         """The context of a span that is to be recorded, or None; adds to `attributes` what the sampler does."""
         current, parent, trace_id = place
+        if (parent is None and self.bound is not None) or (parent is not None and self._follows_parent):
+            # `look` has decided: what would be dropped never comes here.
+            state = None if parent is None else parent.trace_state
+            return self._sampled(parent, trace_id, state)
         # Its types leave open what the attributes are.
         result: Any = self._sampler.should_sample(current, trace_id, name, kind, attributes, (), None)
         # What is recorded without being sampled is seen by processors alone, which no exporter hears of.
         if result.decision is not Decision.RECORD_AND_SAMPLE:
             return None
         attributes.update(result.attributes)
-        flags = TraceFlags(TraceFlags.SAMPLED | (0 if parent is None else parent.trace_flags))
-        return SpanContext(trace_id, self._new_span_id(), False, flags, result.trace_state)
+        return self._sampled(parent, trace_id, result.trace_state)
+
+    def _sampled(self, parent: SpanContext | None, trace_id: int, state: TraceState | None) -> SpanContext:
+        flags = SAMPLED if parent is None else TraceFlags(TraceFlags.SAMPLED | parent.trace_flags)
+        return SpanContext(trace_id, self._new_span_id(), False, flags, state)
 
 
 def _bound(root: Any) -> int | None:

@@ -1,6 +1,8 @@
 """The pace of records does not grow with the load, and chooses without regard of what it chooses."""
 
-from adapters.otel.pace import RECORDS_PER_S, Pace
+import itertools
+
+from adapters.otel.pace import BURST, RECORDS_PER_S, Pace
 
 
 def test_few_are_all_recorded() -> None:
@@ -18,13 +20,20 @@ def test_many_are_recorded_at_the_pace_and_evenly() -> None:
             assert max(picked) == 1
 
 
+def test_a_second_that_brings_more_than_was_expected_records_no_more_than_a_burst() -> None:
+    pace = Pace()
+    assert pace.picked(100_000, 0.0) == range(BURST)
+    assert sum(len(pace.picked(100, 0.1 + turn / 1_000)) for turn in range(500)) == 0
+    assert len(pace.picked(100_000, 1.1)) == 100_000 // (1 + 150_000 // RECORDS_PER_S) + 1
+
+
 def test_what_is_not_reached_in_one_batch_is_picked_in_a_later_one() -> None:
     pace = Pace()
-    first = pace.picked(100_000, 0.0)
-    assert first.step == 1 + 100_000 // RECORDS_PER_S
-    left = first[-1] + first.step - 100_000
-    assert list(pace.picked(left, 0.1)) == []
-    assert len(pace.picked(1, 0.2)) == 1
+    pace.picked(2_000, 0.0)
+    stride = 1 + 2_000 // RECORDS_PER_S
+    picked = [index for index in range(100) if pace.picked(1, 1.0 + index / 1_000)]
+    assert [later - earlier for earlier, later in itertools.pairwise(picked)] == [stride] * (len(picked) - 1)
+    assert len(picked) == 100 // stride + 1
 
 
 def test_a_quiet_second_brings_everything_back() -> None:
