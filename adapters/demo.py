@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,7 +21,6 @@ from adapters.cli import stores, tables
 from adapters.cli.failures import Failure, Refused
 from adapters.flights import FlightRecords, InputError, Played, carrier_names, commands, read_flights
 from adapters.flights.zones import DATA, zone
-from adapters.otel.otlp import sending_to
 from adapters.summary import Summary, sentences
 from bus import Application, Bus, BusError, CommandIdReused, ProjectionTimeout, Rejected
 from bus.ports import Telemetry
@@ -144,11 +144,20 @@ def demo(
     if store is None:
         store = f"sqlite:///{_new_folder()}/flights.db"
     views = views or stores.views_beside(store)
-    if otlp is None:
-        return anyio.run(_demo, input, store, views, limit, json)
+    with ExitStack() as stack:
+        telemetry = None if otlp is None else _sending(otlp, stack)
+        return anyio.run(partial(_demo, input, store, views, limit, json, telemetry=telemetry))
+
+
+def _sending(url: str, stack: ExitStack) -> Telemetry:
+    """A telemetry that sends to a server, and what is left when the stack is closed."""
     try:
-        with sending_to(otlp, service="doubledecker-demo", sampled=SAMPLED) as telemetry:
-            return anyio.run(partial(_demo, input, store, views, limit, json, telemetry=telemetry))
+        # Takes a third of a second, and its packages are an extra.
+        from adapters.otel.otlp import sending_to  # noqa: PLC0415
+
+        return stack.enter_context(sending_to(url, service="doubledecker-demo", sampled=SAMPLED))
+    except ModuleNotFoundError as error:
+        raise Refused(f"--otlp needs the package {error.name}: pip install 'doubledecker[otel]'") from error
     except ValueError as error:
         raise Refused(str(error)) from error
 

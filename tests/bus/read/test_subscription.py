@@ -268,3 +268,20 @@ async def test_a_store_that_hides_what_it_said_it_has_is_an_error_and_no_endless
 def test_the_events_of_these_tests_are_the_ledgers() -> None:
     assert LEDGER.schema.by_name[DEPOSITED.name].decode(DEPOSITED.payload) == Deposited(1)
     assert LEDGER.schema.by_name[NOTE_WRITTEN.name].decode(NOTE_WRITTEN.payload) == NoteWritten()
+
+
+async def test_a_slice_is_live_where_it_reaches_the_end_of_the_store() -> None:
+    bench = Bench(feed_events_max=1, page_events_max=2)
+    async with bench.store:
+        for _ in range(3):
+            await bench.append(DEPOSITED, publish=False)
+        bench.feed.advance(3)
+        subscription = bench.subscription()
+        behind = await take(subscription)
+        assert (positions(behind.events), behind.is_live) == ([1, 2], False)
+        subscription.accept(behind.last)
+        level = await take(subscription)
+        assert (positions(level.events), level.is_live) == ([3], True)
+        subscription.accept(level.last)
+        await bench.append(DEPOSITED)
+        assert (await take(subscription)).is_live
