@@ -1,5 +1,6 @@
 """Spans: built when they are over, from the times that were noted, and handed to the provider's processor."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -10,6 +11,9 @@ from opentelemetry.util.types import AttributeValue
 
 from adapters.otel.sampling import SAMPLED
 from bus.ports import Clock
+
+COMPARED_EVERY_S: Final = 0.5
+"""How often the two clocks are compared: they drift, and one of them may be set."""
 
 _UNSET: Final = Status(StatusCode.UNSET)
 _ERROR: Final = Status(StatusCode.ERROR)
@@ -26,16 +30,19 @@ class Spans:
         self._scope = scope
         self._clock: Clock | None = None
         self._offset_s = 0.0
+        self._compared_until = -math.inf
 
     def follow(self, clock: Clock) -> None:
         """From now on times are those of this clock."""
-        self._clock = clock
+        self._clock, self._compared_until = clock, -math.inf
         self.synchronise()
 
     def synchronise(self) -> None:
         """Compares the bus's clock with the time of day; called before a batch of spans is made."""
-        if self._clock is not None:
-            self._offset_s = self._clock.now().timestamp() - self._clock.monotonic()
+        clock = self._clock
+        if clock is not None and (now := clock.monotonic()) >= self._compared_until:
+            self._compared_until = now + COMPARED_EVERY_S
+            self._offset_s = clock.now().timestamp() - now
 
     @property
     def now_s(self) -> float:

@@ -136,6 +136,8 @@ class OtelTelemetry:
         position = turn.position
         for sent, refusal, events, version, _, _ in turn.decided:
             position += len(events)
+            if sent.journey is None and refusal is None:
+                continue
             if sent.journey is not None:
                 commands.decided(turn, sent, (refusal, len(events), version, position))
             if refusal is not None:
