@@ -43,7 +43,7 @@ class Encoding(SpanExporter):
 
 
 def tracing(settings: Settings) -> Iterator[Line]:
-    """Commands a second with the SDK and its queue, against none in the same turn; once more with the SDK's encoding."""
+    """Commands a second with the SDK and its queue, against none in the same turn; then with its encoding too."""
     # A queue that is full is what it is for; the SDK says so for each span.
     logging.getLogger("opentelemetry").setLevel(logging.ERROR)
     before = sys.getswitchinterval()
