@@ -66,11 +66,23 @@ class Meters:
             self._activations += last.recovered
             self._passivations += last.passivated
 
-    def turned(self, turn: Turned, special: Sequence[Decided]) -> None:
-        """Counts a turn; `special` holds all of its decisions that are refusals, and perhaps others."""
+    def turned(self, turn: Turned, plain: list[type[Command]], special: Sequence[Decided]) -> None:
+        """Counts a turn: types of the `plain` decisions, which went well, and the `special` others one by one."""
         decided, ended = turn.decided, turn.ended
-        if decided:
-            self._count(decided, special)
+        accepted = self._accepted
+        for sent, refusal, *_ in special:
+            if refusal is None:
+                plain.append(sent.command.__class__)
+            else:
+                self._refused(sent.command, refusal)
+        while plain:
+            # Most turns hold commands of few types.
+            kind, before = plain[0], len(plain)
+            if plain.count(kind) == before:
+                accepted[kind] = accepted.get(kind, 0) + before
+                break
+            plain = [one for one in plain if one is not kind]
+            accepted[kind] = accepted.get(kind, 0) + before - len(plain)
         for index in self._decisions.picked(len(decided), ended):
             sent, refusal = decided[index][:2]
             self._time(turn, sent, OK if refusal is None else outcome_of_error(refusal))
@@ -81,25 +93,6 @@ class Meters:
         if turn.committing is not None and self._turns.picked(1, ended):
             self._histograms["doubledecker.batch.commands"].record(turn.commands)
             self._histograms["doubledecker.commit.duration"].record(ended - turn.committing)
-
-    def _count(self, decided: Sequence[Decided], special: Sequence[Decided]) -> None:
-        """One pass after the other, each of them a loop that the interpreter is quick at."""
-        refused = [one for one in special if one[1] is not None]
-        for sent, refusal, *_ in refused:
-            if refusal is not None:
-                self._refused(sent.command, refusal)
-        accepted = self._accepted
-        kinds = [one[0].command.__class__ for one in decided]
-        if refused:
-            kinds = [one[0].command.__class__ for one in decided if one[1] is None]
-        while kinds:
-            # Most turns hold commands of few types.
-            kind, before = kinds[0], len(kinds)
-            if kinds.count(kind) == before:
-                accepted[kind] = accepted.get(kind, 0) + before
-                return
-            kinds = [one for one in kinds if one is not kind]
-            accepted[kind] = accepted.get(kind, 0) + before - len(kinds)
 
     def _one_by_one(self, turn: Turned) -> None:
         everybody = [*turn.answered, *turn.joined]
