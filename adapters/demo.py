@@ -3,7 +3,9 @@
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final
@@ -17,9 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from adapters.audit import Audit, audit
 from adapters.cli import stores, tables
 from adapters.cli.failures import Failure, Refused
-from adapters.flights import FlightRecords, InputError, Played, UnusableRow, carrier_names, commands, read_flights
+from adapters.flights import FlightRecords, InputError, Played, carrier_names, commands, read_flights
 from adapters.flights.zones import DATA, zone
+from adapters.summary import Summary, sentences
 from bus import Application, Bus, BusError, CommandIdReused, ProjectionTimeout, Rejected
+from bus.ports import Telemetry
 from domain.flight import FLIGHT, Airport
 from readmodels.aircraft_day import AIRCRAFT_DAYS, AircraftDay, GetAircraftDay, aircraft_day, day_of
 from readmodels.departures import DEPARTURES, Departure, GetDepartures, departures
@@ -36,48 +40,14 @@ TRAFFIC = Application(
 WEEK: Final = DATA / "flights-2013-01-01_07.csv.gz"
 CHUNK_COMMANDS: Final = 4_096
 """Commands handed to the bus at a time; between two of these progress is shown."""
+SAMPLED: Final = 0.01
+"""Share of the commands that are traced where that is asked for."""
 BOARD_LINES: Final = 8
 ROUTES_SHOWN: Final = 10
 WIDTH: Final = 100
 """Columns of a file or pipe, so that tables are written whole."""
 REPORTED_ROWS_MAX: Final = 100
 """Unusable rows that are listed; all are counted."""
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run did, and what was found in the stores afterwards."""
-
-    input: str
-    flights: int
-    commands: int
-    rejected: int
-    rejected_by_code: dict[str, int]
-    duplicates: int
-    """Commands that were recorded by an earlier run and recorded nothing now."""
-    events: int
-    """Recorded by this run."""
-    by_event: dict[str, int]
-    """The same by stored name."""
-    by_status: dict[str, int]
-    """All flights of the store, from the read model."""
-    rows_unusable: int
-    unusable: list[UnusableRow]
-    """The first of these."""
-    seconds: float
-    """From the first byte read to the last view written."""
-    commands_per_second: float
-    store: str
-    views: str
-    event_store_events_before: int
-    event_store_events: int
-    """Counted in the store afterwards, event by event."""
-    views_compared: int
-    views_match: bool
-    """Whether every view equals a fold of the whole store, computed apart from the projectors."""
-    projection_lag_events: int
-    faults: list[str]
-    """What the audit found wrong."""
-    nothing_lost: bool
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -99,6 +69,8 @@ class Tally:
         self.by_event: Counter[str] = Counter()
         self.rejected: Counter[str] = Counter()
         self.rejections: list[str] = []
+        self.trace_id: str | None = None
+        """Of a command that was traced."""
 
     async def play(self, bus: Bus, played: Iterable[Played], shown: Callable[[int], None]) -> int:
         """Sends everything, chunk by chunk, and returns the last position. `shown` is told after each chunk.
@@ -114,6 +86,7 @@ class Tally:
                     self._refused(outcome)
                     continue
                 position = max(position, outcome.position)
+                self.trace_id = self.trace_id or outcome.trace_id
                 if outcome.duplicate:
                     self.duplicates += 1
                     continue
@@ -146,6 +119,7 @@ def demo(
     store: str | None = None,
     views: str | None = None,
     limit: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
+    otlp: str | None = None,
     json: bool = False,
 ) -> int:
     """Play flight records through the bus and show what the read models make of them.
@@ -161,12 +135,31 @@ def demo(
         Where the read models are kept; by default beside the event store.
     limit
         Play only the first so many flights of the file.
+    otlp
+        Send traces to this server, such as http://localhost:4318: of one command in a hundred, or as the environment's
+        OTEL_TRACES_SAMPLER says.
     json
         Write the summary as one JSON object, and nothing else, to standard output.
     """
     if store is None:
         store = f"sqlite:///{_new_folder()}/flights.db"
-    return anyio.run(_demo, input, store, views or stores.views_beside(store), limit, json)
+    views = views or stores.views_beside(store)
+    with ExitStack() as stack:
+        telemetry = None if otlp is None else _sending(otlp, stack)
+        return anyio.run(partial(_demo, input, store, views, limit, json, telemetry=telemetry))
+
+
+def _sending(url: str, stack: ExitStack) -> Telemetry:
+    """A telemetry that sends to a server, and what is left when the stack is closed."""
+    try:
+        # Takes a third of a second, and its packages are an extra.
+        from adapters.otel.otlp import sending_to  # noqa: PLC0415
+
+        return stack.enter_context(sending_to(url, service="doubledecker-demo", sampled=SAMPLED))
+    except ModuleNotFoundError as error:
+        raise Refused(f"--otlp needs the package {error.name}: pip install 'doubledecker[otel]'") from error
+    except ValueError as error:
+        raise Refused(str(error)) from error
 
 
 def _new_folder() -> str:
@@ -176,7 +169,9 @@ def _new_folder() -> str:
         raise Refused(f"cannot make a temporary folder ({error}); say where the events go with --store") from error
 
 
-async def _demo(path: Path, store: str, views: str, limit: int | None, json: bool) -> int:
+async def _demo(
+    path: Path, store: str, views: str, limit: int | None, json: bool, *, telemetry: Telemetry | None = None
+) -> int:
     out, err = Console(), Console(stderr=True, soft_wrap=True)
     if not out.is_terminal:
         out.width = max(out.width, WIDTH)
@@ -189,7 +184,7 @@ async def _demo(path: Path, store: str, views: str, limit: int | None, json: boo
         disable=not err.is_terminal,
         transient=True,
     ) as progress:
-        summary, shown, tally = await run(path, store, views, limit, progress)
+        summary, shown, tally = await run(path, store, views, limit, progress, telemetry=telemetry)
     _report(summary, tally, err)
     if json:
         out.file.write(msgspec.json.encode(summary).decode() + "\n")
@@ -200,7 +195,13 @@ async def _demo(path: Path, store: str, views: str, limit: int | None, json: boo
 
 
 async def run(
-    path: Path, store: str, views: str, limit: int | None, progress: Progress
+    path: Path,
+    store: str,
+    views: str,
+    limit: int | None,
+    progress: Progress,
+    *,
+    telemetry: Telemetry | None = None,
 ) -> tuple[Summary, Shown, Tally]:
     """Reads, plays, asks the read models, closes the bus and audits the stores.
 
@@ -215,7 +216,7 @@ async def run(
         raise Refused(str(error)) from error
     played = list(commands(records.flights))
     tally = Tally()
-    async with Bus(TRAFFIC, event_store=event_store, view_store=view_store) as bus:
+    async with Bus(TRAFFIC, event_store=event_store, view_store=view_store, telemetry=telemetry) as bus:
         before = bus.statistics().position
         progress.update(task, description="playing", total=len(played), completed=0)
         position = await tally.play(bus, played, lambda count: progress.advance(task, count))
@@ -316,6 +317,7 @@ def summarise(
         projection_lag_events=found.lag_events,
         faults=list(found.faults),
         nothing_lost=not found.faults and not found.lag_events and found.events == before + events,
+        trace_id=tally.trace_id,
     )
 
 
@@ -341,33 +343,3 @@ def _show(summary: Summary, shown: Shown, out: Console) -> None:
         out.print(tables.aircraft_day(shown.day, zone(shown.day.legs[0].origin)))
     for line in sentences(summary):
         out.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def sentences(summary: Summary) -> Sequence[str]:
-    """The summary in words."""
-    lines = [
-        f"{summary.flights:,} flights played as {summary.commands:,} commands in {summary.seconds:.2f} s "
-        f"({summary.commands_per_second:,.0f} commands/s, reading and read models included).",
-        f"{summary.events:,} events recorded; {summary.rejected:,} commands rejected; "
-        f"{summary.rows_unusable:,} rows unusable.",
-    ]
-    if summary.event_store_events_before:
-        lines.append(
-            f"The store held {summary.event_store_events_before:,} events before; {summary.duplicates:,} commands were "
-            "recorded already and recorded nothing again."
-        )
-    statuses_now = ", ".join(f"{count:,} {status}" for status, count in summary.by_status.items())
-    lines.append(f"Flights in the store: {statuses_now or 'none'}.")
-    if summary.nothing_lost:
-        lines.append(
-            f"Nothing is lost: {summary.event_store_events:,} events counted in the store, without a gap; all "
-            f"{summary.views_compared:,} views equal a fold of them."
-        )
-    else:
-        lines.append(
-            f"SOMETHING IS WRONG: {summary.event_store_events:,} events counted in the store, "
-            f"{summary.event_store_events_before + summary.events:,} expected; views "
-            f"{'match' if summary.views_match else 'do not match'}; {summary.projection_lag_events:,} events behind."
-        )
-    lines.append(f"Events: {summary.store}   Views: {summary.views}")
-    return lines

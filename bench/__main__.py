@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import commands, demo, inputs, postgres, projections, residents, soak
+from bench import commands, demo, inputs, postgres, projections, residents, soak, tracing
 from bench.measure import Line, Settings, note
 
 CASES: dict[str, Callable[[Settings], Iterator[Line]]] = {
@@ -17,6 +17,7 @@ CASES: dict[str, Callable[[Settings], Iterator[Line]]] = {
     "recover.sqlite": residents.recovery,
     "recover.snapshot": residents.snapshot,
     "resident.memory": residents.weight,
+    "tracing": tracing.tracing,
     "demo": demo.flights,
     "projection.sqlite": projections.sqlite,
     "commands.postgres": postgres.commands,

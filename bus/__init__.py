@@ -79,6 +79,7 @@ from bus.core.snapshots import Snapshots
 from bus.core.statistics import ProjectionStatistics, ShutdownReport, Statistics
 from bus.core.upcasting import Drop, Split, Upcaster
 from bus.memory import MemoryEventStore, MemoryViewStore
+from bus.runtime.log import LogFormatter
 
 __all__ = [
     "PARK",
@@ -103,6 +104,7 @@ __all__ = [
     "InvalidCursor",
     "Limits",
     "Loaded",
+    "LogFormatter",
     "MemoryEventStore",
     "MemoryViewStore",
     "NotProjected",

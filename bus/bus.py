@@ -13,7 +13,7 @@ import anyio
 from bus.arguments import POSITION_MAX, after_of, check_store, seconds_of
 from bus.core.application import Application
 from bus.core.decider import Decider
-from bus.core.errors import BusClosed, BusError, DefinitionError, NotSettled, Overloaded
+from bus.core.errors import BusClosed, BusError, DefinitionError, NotRecorded, NotSettled, Overloaded
 from bus.core.letters import DeadLetter, Request, letter_place
 from bus.core.limits import Limits
 from bus.core.messages import Answer, Command, Event, Loaded, Query, Receipt, Recorded, State
@@ -25,7 +25,7 @@ from bus.opened import OpenBus
 from bus.ports import Clock, EventStore, Ids, Telemetry, ViewStore
 from bus.runtime.clock import LoopClock
 from bus.runtime.ids import Uuid7Ids
-from bus.runtime.log import log
+from bus.runtime.log import log, told
 from bus.runtime.reply import Reply, loop_finder
 from bus.runtime.telemetry import NoTelemetry
 
@@ -134,7 +134,7 @@ class Bus:
                         "and leave it in one task: fixtures of pytest do so with anyio's plugin"
                     ) from failure
                 raise
-            log.error("bus could not be closed in order", error=repr(failure))
+            log.error("bus could not be closed in order", error=told(failure))
         finally:
             self._open = None
             self._is_used = False
@@ -173,7 +173,12 @@ class Bus:
         """
         if get_ident() != self._thread_id:
             self._opened_here()
-        reply = self._submit(command, command_id, expected_version, timeout, correlation_id)
+        try:
+            reply = self._submit(command, command_id, expected_version, timeout, correlation_id)
+        except NotRecorded as refusal:
+            if self._open is not None:
+                self._open.write.refused(command, refusal)
+            raise
         try:
             outcome: Receipt | BusError = await reply
         except RuntimeError:
@@ -221,6 +226,7 @@ class Bus:
                     except BusError as error:
                         # An answer that is known already takes its place in the line behind those still awaited.
                         if not isinstance(error, Overloaded) or not pending:
+                            opened.write.refused(command, error)
                             known = opened.new_reply()
                             known.set_result(error)
                             pending.append(known)

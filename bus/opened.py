@@ -3,6 +3,7 @@
 from contextlib import AsyncExitStack
 
 import anyio
+import msgspec
 
 from bus.core.application import Application
 from bus.core.errors import ProjectionStopped
@@ -14,7 +15,7 @@ from bus.read.projector import Projector
 from bus.read.side import ReadSide
 from bus.runtime.feed import Feed
 from bus.runtime.ids import owner_name
-from bus.runtime.log import log
+from bus.runtime.log import log, told
 from bus.runtime.reply import reply_factory
 from bus.runtime.supervisor import Supervisor
 from bus.write.side import WriteSide
@@ -38,9 +39,11 @@ class OpenBus:
         self._stack = stack
         self._application = application
         self._event_store = event_store
+        self._view_store = view_store
         self._limits = limits
+        self._telemetry = telemetry
         self._tasks = anyio.create_task_group()
-        self._supervisor = Supervisor(self._tasks, limits)
+        self._supervisor = Supervisor(self._tasks, limits, telemetry)
         self.clock = clock
         self.new_reply = reply_factory()
         self.feed = Feed(limits.feed_events_max)
@@ -78,6 +81,16 @@ class OpenBus:
         await self._tasks.__aenter__()
         self.write.start()
         self.read.start()
+        self._telemetry.opened(self.statistics, self.clock)
+        log.info(
+            "bus opened",
+            event_store=self._event_store.url,
+            view_store=self._view_store.url,
+            position=self.feed.head,
+            deciders=[decider.category for decider in self._application.deciders],
+            projections=[f"{one.name} v{one.version}" for one in self._application.projections],
+            limits=msgspec.structs.asdict(self._limits),
+        )
 
     async def close(self) -> None:
         """Finishes what is in flight, up to a deadline; answers and reports what it could not finish."""
@@ -89,11 +102,12 @@ class OpenBus:
                 await self.settle(closing=True)
         except Exception as error:
             # A store that fails now keeps nothing from being taken apart.
-            log.warning("bus closes unsettled", error=repr(error))
+            log.warning("bus closes unsettled", error=told(error))
         finally:
             await self._end()
 
     async def _end(self) -> None:
+        self._telemetry.closed()
         self._supervisor.stop()
         self._tasks.cancel_scope.cancel()
         try:
@@ -106,10 +120,9 @@ class OpenBus:
                 commands=self.write.abandon(), projections={name: count for name, count in behind.items() if count}
             )
             self.read.close()
-            if not self.report.is_clean:
-                log.warning(
-                    "bus closed with work left", commands=self.report.commands, projections=self.report.projections
-                )
+            say = log.info if self.report.is_clean else log.warning
+            what = "bus closed" if self.report.is_clean else "bus closed with work left"
+            say(what, position=self.feed.head, commands=self.report.commands, projections=self.report.projections)
             with anyio.CancelScope(shield=True):
                 await self.read.release()
                 await self._stack.aclose()

@@ -6,9 +6,12 @@ from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
+from bus.core.errors import BusError
 from bus.core.finding import Place, Where
 from bus.core.letters import DeadLetter, Request
 from bus.core.projection import IndexValue
+from bus.core.reports import Failed, Journey, Projected, Queried, Recovered, Sent, Turned
+from bus.core.statistics import Statistics
 from bus.core.stored import (
     AlreadyRecorded,
     Append,
@@ -311,20 +314,47 @@ class Ids(Protocol):
 
 
 class Telemetry(Protocol):
-    """What observes the bus. Its methods are plain calls on the hot path: they return at once and never raise."""
+    """What observes the bus. Its methods are plain calls on the bus's own path: they return at once and never raise.
 
-    def context(self) -> str | None:
-        """The caller's W3C `traceparent`; called by `send`, stored with the events."""
+    Apart from `sent`, which is asked for each command, all is told after the fact and a batch at a time.
+    """
+
+    def opened(self, statistics: Callable[[], Statistics], clock: Clock) -> None:
+        """A bus was opened; its `statistics` are to be had until `closed`, and its times are those of `clock`."""
         ...
 
-    def committed(self, commands: int, events: int, seconds: float) -> None:
-        """A batch is durable and its senders are answered; `seconds` from its first decision."""
+    def closed(self) -> None:
+        """That bus is being closed."""
         ...
 
-    def projected(self, projection: str, events: int, seconds: float) -> None:
+    def sent(self, message: Sent, /) -> Journey | str | None:
+        """A command is being sent, in the task of its sender.
+
+        Returns a journey where its way is to be told in full, else the W3C `traceparent` of the sender, if any. Either
+        is stored with the events.
+        """
+        ...
+
+    def refused(self, command: object, error: BusError) -> None:
+        """A command was refused before it reached a mailbox."""
+        ...
+
+    def turned(self, turn: Turned) -> None:
+        """Commands were answered; called after their senders were."""
+        ...
+
+    def recovered(self, actors: Sequence[Recovered]) -> None:
+        """Actors were loaded from the store; the commands that waited for them are decided next."""
+        ...
+
+    def projected(self, batch: Projected) -> None:
         """A projector committed a batch."""
         ...
 
-    def queried(self, query: str, seconds: float, code: str | None) -> None:
-        """A query was answered, or failed with the error of that code."""
+    def queried(self, query: Queried) -> None:
+        """A query was answered, or failed."""
+        ...
+
+    def failed(self, failure: Failed) -> None:
+        """Something failed and is tried again, or was given up."""
         ...

@@ -3,7 +3,13 @@
 `make fuzz` runs the tests of `tests/fuzzing` with ever new seeds instead; see there.
 """
 
+import logging
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.personal import Watch
 
 pytest_plugins = ("pytester", "tests.support.leaks")
 
@@ -17,3 +23,13 @@ settings.register_profile(
 )
 settings.register_profile("chance", settings.get_profile("steady"), derandomize=False, print_blob=True)
 settings.load_profile("steady")
+
+
+@pytest.fixture(autouse=True)
+def nothing_personal_is_logged() -> Iterator[None]:
+    """Whatever a test does, the log holds nothing of what the application's code and messages hold."""
+    watch, logger = Watch(), logging.getLogger("doubledecker")
+    logger.addHandler(watch)
+    yield
+    logger.removeHandler(watch)
+    assert not watch.leaks, f"personal data in the log: {watch.leaks}"

@@ -36,6 +36,10 @@ COMMANDS: Final = {
         "adapters.cli.dead_letters:app",
         "Look at the events that projections have given up, and retry or discard them.",
     ),
+    "why": (
+        "adapters.cli.why:why",
+        "Tell what led to something that was recorded, what came of it, and which views show it.",
+    ),
     "export": ("adapters.cli.export:export", "Write recorded events as NDJSON to standard output."),
 }
 """Where each command is, and what it does; nothing is imported for `--help`."""

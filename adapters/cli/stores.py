@@ -1,5 +1,6 @@
 """Stores: from the URL that a user writes to the store that it means, whose packages are loaded only then."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -40,6 +41,16 @@ def view_desk(url: str) -> "ViewDesk":
     """What looks at views beside the bus that projects them; raises `Refused` for a URL that is none."""
     made: ViewDesk = _made(url, "ViewStore" if url.startswith(_POSTGRES) else "ViewDesk", {})
     return made
+
+
+async def reached(url: str) -> Mapping[tuple[str, int], int] | None:
+    """How far the projections of a view store have come, by name and version; it may be in use. None for memory."""
+    if url == "memory:":
+        return None
+    view_store(url)  # Refuses a URL that is none.
+    package, where = ("postgres", url) if url.startswith(_POSTGRES) else ("sqlite", url.removeprefix(_SQLITE))
+    found: Mapping[tuple[str, int], int] = await import_module(f"adapters.{package}.reached").reached(where)
+    return found
 
 
 def views_beside(url: str) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ import anyio
 from adapters.cli import stores
 from adapters.cli.applications import DEMO, load_application
 from adapters.cli.failures import Failure, Refused
+from adapters.cli.logs import write_entries
 from adapters.cli.pipes import Input, Output
 from adapters.cli.serving import Serving
 from bus import Application, Bus
@@ -44,7 +44,7 @@ def worker(*, app: str = DEMO, store: str, views: str | None = None) -> None:
     # Whatever the application prints must not come between the answers.
     with redirect_stdout(sys.stderr):
         application = load_application(app)
-        logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        write_entries()
         event_store = stores.event_store(store)
         view_store = stores.view_store(views or stores.views_beside(store))
         # The application lives as long as the process: no collection of garbage need look at it again.

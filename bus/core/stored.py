@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -9,7 +10,7 @@ from bus.core.errors import Unusable
 from bus.core.fingerprint import fingerprint_or_none
 from bus.core.letters import DeadLetter
 from bus.core.messages import Command
-from bus.core.projection import Index, IndexValue, fields_of
+from bus.core.projection import Index, IndexValue, Projection, fields_of
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
@@ -134,6 +135,11 @@ class ViewTable(msgspec.Struct, frozen=True):
     def fields(self) -> tuple[str, ...]:
         """The indexed fields, in the order in which a view's index values come."""
         return fields_of(self.indexes)
+
+
+def table_of(projection: Projection[Any, Any]) -> ViewTable:
+    """Where a projection's views live."""
+    return ViewTable(projection.name, projection.version, projection.indexes)
 
 
 class Claim(msgspec.Struct, frozen=True):

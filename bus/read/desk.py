@@ -8,7 +8,7 @@ from bus.core.letters import Request
 from bus.core.limits import Limits
 from bus.ports import ViewStore
 from bus.read.projector import Projector
-from bus.runtime.log import log
+from bus.runtime.log import log, told
 from bus.runtime.reply import Reply, Signal
 
 _REQUESTS_MAX = 100
@@ -44,7 +44,7 @@ class Desk:
                     if projector is not None:
                         projector.ask(request)
             except Exception as error:
-                log.warning("requests cannot be read", store=self._store.url, error=repr(error))
+                log.warning("requests cannot be read", store=self._store.url, error=told(error))
             with anyio.CancelScope(deadline=anyio.current_time() + self._limits.poll_interval_s):
                 await self._signal.wait()
 

@@ -21,10 +21,14 @@ class Poisoned(Exception):
     Without keys the event's keys are not known.
     """
 
-    def __init__(self, position: int, cause: BaseException, *keys: str) -> None:
+    def __init__(
+        self, position: int, cause: BaseException, *keys: str, recorded: Recorded[Event] | None = None
+    ) -> None:
         super().__init__(in_words(cause))
         self.position = position
         self.keys = keys
+        self.recorded = recorded
+        """The event itself, where it was met here."""
         self.__cause__ = cause
 
 
@@ -83,7 +87,7 @@ class Folding:
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:
-                raise Poisoned(recorded.position, error) from error
+                raise Poisoned(recorded.position, error, recorded=recorded) from error
         return found
 
     def _check(self, keys: tuple[str, ...]) -> None:
@@ -125,7 +129,7 @@ class Folding:
         project = self._projection.project
         view_type = self._projection.view
         views: dict[str, View | None] = {}
-        touched_at: dict[str, int] = {}
+        touched_at: dict[str, Recorded[Event]] = {}
         cache = self._cache
         for touch in touches:
             recorded = touch.recorded
@@ -144,11 +148,11 @@ class Folding:
                 except (KeyboardInterrupt, SystemExit):
                     raise
                 except BaseException as error:
-                    raise Poisoned(recorded.position, error, key) from error
-                touched_at[key] = recorded.position
+                    raise Poisoned(recorded.position, error, key, recorded=recorded) from error
+                touched_at[key] = recorded
         return self._stored(views, touched_at)
 
-    def _stored(self, views: dict[str, View | None], touched_at: Mapping[str, int]) -> Folded:
+    def _stored(self, views: dict[str, View | None], touched_at: Mapping[str, Recorded[Event]]) -> Folded:
         put: list[StoredView] = []
         removed: list[str] = []
         for key, view in views.items():
@@ -166,7 +170,8 @@ class Folding:
                     raise ValueError(f"{view!r} cannot be kept: an index is {fault}")
                 put.append(stored)
             except Exception as error:
-                raise Poisoned(touched_at[key], error, key) from error
+                at = touched_at[key]
+                raise Poisoned(at.position, error, key, recorded=at) from error
         return Folded(views, tuple(put), tuple(removed))
 
     def commit(self, folded: Folded) -> None:

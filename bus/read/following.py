@@ -6,7 +6,7 @@ import anyio
 
 from bus.core.limits import Limits
 from bus.ports import Waking
-from bus.runtime.log import log
+from bus.runtime.log import log, told
 from bus.runtime.supervisor import backoff_s
 
 
@@ -28,7 +28,7 @@ class Following:
             except Exception as error:
                 self._failures += 1
                 # Nothing is lost but time: whoever is told polls as well.
-                log.warning("news from other processes are interrupted", attempt=self._failures, error=repr(error))
+                log.warning("news from other processes are interrupted", attempt=self._failures, error=told(error))
             limits = self._limits
             await anyio.sleep(backoff_s(limits.restart_backoff_s, limits.restart_backoff_max_s, self._failures))
 

@@ -8,7 +8,7 @@ from bus.core.limits import Limits
 from bus.core.stored import Claim, ViewTable
 from bus.ports import ViewStore
 from bus.read.projector import Projector
-from bus.runtime.log import log
+from bus.runtime.log import log, told
 from bus.runtime.reply import Reply, Signal
 from bus.runtime.supervisor import backoff_s
 
@@ -56,7 +56,7 @@ class Leases:
                 self._failures += 1
                 # Its projectors fail as well, and say more.
                 log.warning(
-                    "leases cannot be renewed", store=self._store.url, attempt=self._failures, error=repr(error)
+                    "leases cannot be renewed", store=self._store.url, attempt=self._failures, error=told(error)
                 )
 
     async def look(self) -> None:

@@ -9,21 +9,23 @@ import anyio.lowlevel
 import msgspec
 
 from bus.core.application import Application
-from bus.core.errors import StoreUnavailable, Unusable
+from bus.core.errors import ProjectionStopped, StoreUnavailable, Unusable
 from bus.core.letters import Request
 from bus.core.limits import Limits
+from bus.core.messages import Event, Recorded
 from bus.core.projection import PARK, Projection
+from bus.core.reports import Failed, Projected
 from bus.core.schema import Schema
-from bus.core.stored import Checkpoint, Claim, ViewChanges, ViewTable
+from bus.core.stored import Checkpoint, Claim, ViewChanges, table_of
 from bus.ports import Clock, EventStore, Telemetry, ViewStore
 from bus.read.folding import Folded, Folding, Poisoned, StaleShape, Touch
 from bus.read.parking import Failure, Parking
 from bus.read.progress import Progress
 from bus.read.replaying import Replaying
 from bus.read.requests import Requests
-from bus.read.subscription import Slice, Subscription
+from bus.read.subscription import Slice, Subscription, foreign_categories
 from bus.runtime.feed import Feed
-from bus.runtime.log import log
+from bus.runtime.log import log, named, told
 from bus.runtime.reply import Reply, Signal
 from bus.runtime.supervisor import backoff_s
 
@@ -96,7 +98,7 @@ class Projector:
         self._subscription = Subscription(
             checkpoint,
             projection.events,
-            _foreign_categories(application, projection),
+            foreign_categories(application, projection),
             store=event_store,
             schema=application.schema,
             feed=feed,
@@ -181,7 +183,7 @@ class Projector:
             except Poisoned as poison:
                 await self._poisoned(poison)
             except (StaleShape, Unusable) as error:
-                self._stop(self._checkpoint.position + 1, str(error))
+                self._stop(self._checkpoint.position + 1, str(error), error)
             except Exception as error:
                 await self._unavailable(error)
 
@@ -218,7 +220,7 @@ class Projector:
         started = self._clock.monotonic()
         if batch.read == 0:
             assert batch.fault is not None, "a slice holds an event or a fault"
-            self._stop(batch.fault.position, str(batch.fault))
+            self._stop(batch.fault.position, str(batch.fault), batch.fault)
             return
         epoch = self._begun.epoch if self._begun is not None else 0
         touches, letters = self.parking.divert(self._folding.touches(batch.events), self._clock.now())
@@ -289,7 +291,14 @@ class Projector:
         self.parking.commit(attempt.changes.parked, (), batch.last)
         self._subscription.accept(batch.last)
         self.progress.advance(batch.last.position, frozenset(attempt.folded.views))
-        self._telemetry.projected(self.projection.name, batch.read, self._clock.monotonic() - attempt.started)
+        self._tell(attempt)
+
+    def _tell(self, attempt: Attempt) -> None:
+        batch, ended = attempt.batch, self._clock.monotonic()
+        name, position = self.projection.name, batch.last.position
+        self._telemetry.projected(
+            Projected(name, batch.events, batch.read, position, attempt.started, ended, batch.is_live)
+        )
 
     def _lose_ownership(self) -> None:
         if self._view_store.shared:
@@ -313,6 +322,9 @@ class Projector:
         if self._poisonings == 1:
             self._poisoned_at = self._clock.now()
         if self._poisonings >= self._limits.projection_attempts_max:
+            self._telemetry.failed(
+                Failed("projection", self.projection.name, self._poisonings, poison, poison.recorded)
+            )
             self._give_up(poison)
             return
         log.warning(
@@ -320,13 +332,15 @@ class Projector:
             projection=self.projection.name,
             position=poison.position,
             attempt=self._poisonings,
-            error=str(poison),
+            error=told(poison.__cause__ or poison),
+            **named(poison.recorded),
         )
+        self._telemetry.failed(Failed("projection", self.projection.name, self._poisonings, poison, poison.recorded))
         await self._pause(self._poisonings)
 
     def _give_up(self, poison: Poisoned) -> None:
         if self.projection.on_poison is not PARK or not poison.keys:
-            self._stop(poison.position, str(poison))
+            self._stop(poison.position, str(poison), poison.__cause__, poison.recorded)
             return
         now = self._clock.now()
         failure = Failure(poison.position, str(poison), self._poisonings, self._poisoned_at or now, now)
@@ -337,6 +351,8 @@ class Projector:
                 poison.position,
                 f"more than {self._limits.parked_keys_max} of its keys would be parked, which is "
                 f"Limits.parked_keys_max; the last failed with {poison}",
+                poison.__cause__,
+                poison.recorded,
             )
             return
         log.warning(
@@ -345,7 +361,8 @@ class Projector:
             position=poison.position,
             keys=len(poison.keys),
             attempts=failure.attempts,
-            error=failure.error,
+            error=told(poison.__cause__ or poison),
+            **named(poison.recorded),
         )
 
     async def _unavailable(self, error: Exception) -> None:
@@ -358,27 +375,26 @@ class Projector:
             projection=self.projection.name,
             position=self._checkpoint.position,
             attempt=self._outages,
-            error=repr(error),
+            error=told(error),
         )
+        self._telemetry.failed(Failed("projection-store", self.projection.name, self._outages, error))
         await self._pause(self._outages)
 
     async def _pause(self, attempt: int) -> None:
         limits = self._limits
         await anyio.sleep(backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, attempt))
 
-    def _stop(self, position: int, reason: str) -> None:
-        log.error("projection stopped", projection=self.projection.name, position=position, reason=reason)
+    def _stop(
+        self, position: int, reason: str, error: BaseException | None = None, recorded: Recorded[Event] | None = None
+    ) -> None:
+        log.error(
+            "projection stopped",
+            code=ProjectionStopped.code,
+            projection=self.projection.name,
+            position=position,
+            error=reason if error is None else told(error),
+            **named(recorded),
+        )
         self.last_error = reason
         self.progress.stop(position, reason)
         self._leave()
-
-
-def table_of(projection: Projection[Any, Any]) -> ViewTable:
-    """Where a projection's views live."""
-    return ViewTable(projection.name, projection.version, projection.indexes)
-
-
-def _foreign_categories(application: Application, projection: Projection[Any, Any]) -> frozenset[str]:
-    """Categories whose deciders record nothing that the projection takes."""
-    wanted = set(projection.events)
-    return frozenset(decider.category for decider in application.deciders if wanted.isdisjoint(decider.events))

@@ -21,11 +21,12 @@ from bus.core.letters import After
 from bus.core.limits import Limits
 from bus.core.messages import Cursor, Page, Query, View
 from bus.core.projection import PARK, Projection
+from bus.core.reports import Queried
 from bus.core.schema import DECODE_ERRORS
+from bus.core.stored import table_of
 from bus.ports import Clock, Telemetry, ViewReader, ViewStore
 from bus.read.finding import Order, conditions_of, order_of
 from bus.read.progress import Progress
-from bus.read.projector import table_of
 
 V = TypeVar("V", bound=View)
 R = TypeVar("R")
@@ -95,14 +96,19 @@ class Queries:
             raise BusClosed(f"{name} was not answered: the bus is closed. Ask inside its `async with` block")
         started = self._clock.monotonic()
         deadline = started + (self._limits.query_timeout_s if timeout is None else timeout)
-        code: str | None = None
+        failure: BusError | None = None
+        is_answered = False
         try:
-            return await self._run(handler, query, after, deadline)
+            answer = await self._run(handler, query, after, deadline)
+            is_answered = True
+            return answer
         except BusError as error:
-            code = error.code
+            failure = error
             raise
         finally:
-            self._telemetry.queried(name, self._clock.monotonic() - started, code)
+            self._telemetry.queried(Queried(name, started, self._clock.monotonic(), failure, is_answered))
+            # Its traceback leads to this frame.
+            del failure
 
     async def _run(
         self, handler: Callable[..., Any], query: Query[R], after: After, deadline: float

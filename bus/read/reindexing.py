@@ -9,8 +9,8 @@ from bus.core.errors import Unusable, in_words
 from bus.core.limits import Limits
 from bus.core.projection import IndexValue, Projection
 from bus.core.schema import DECODE_ERRORS
+from bus.core.stored import table_of
 from bus.ports import ViewStore
-from bus.read.projector import table_of
 
 
 async def reindex(projection: Projection[Any, Any], view_store: ViewStore, limits: Limits) -> None:

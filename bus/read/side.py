@@ -12,18 +12,18 @@ from bus.core.letters import Action, After, DeadLetter, Request
 from bus.core.limits import Limits
 from bus.core.messages import Answer, Query
 from bus.core.projection import PARK, Projection
-from bus.core.stored import Checkpoint
+from bus.core.stored import Checkpoint, table_of
 from bus.ports import Clock, EventStore, Telemetry, ViewStore, Waking
 from bus.read.desk import Desk
 from bus.read.following import Following
 from bus.read.leases import Leases
 from bus.read.progress import Progress, wait_for_any
-from bus.read.projector import Projector, table_of
+from bus.read.projector import Projector
 from bus.read.queries import Queries, check_parked
 from bus.read.reindexing import reindex
 from bus.read.watching import watch
 from bus.runtime.feed import Feed
-from bus.runtime.log import log
+from bus.runtime.log import log, told
 from bus.runtime.reply import Reply
 from bus.runtime.supervisor import Supervisor
 
@@ -126,7 +126,7 @@ class ReadSide:
             try:
                 await self._leases.release()
             except Exception as error:
-                log.warning("leases are left to lapse", store=self._view_store.url, error=repr(error))
+                log.warning("leases are left to lapse", store=self._view_store.url, error=told(error))
 
     def close(self) -> None:
         """Tells everybody who still waits that nothing more will come; called when the projectors have ended."""

@@ -3,14 +3,17 @@
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import anyio
 import msgspec
 
+from bus.core.application import Application
 from bus.core.errors import Unreadable
 from bus.core.limits import Limits
 from bus.core.messages import Event, Recorded
 from bus.core.names import category_of
+from bus.core.projection import Projection
 from bus.core.schema import Schema
 from bus.core.stored import Checkpoint, StoredEvent
 from bus.ports import EventStore
@@ -31,6 +34,8 @@ class Slice(msgspec.Struct, frozen=True):
     """When the last of them was recorded."""
     fault: Unreadable | None = None
     """Why the event after `last` cannot be read."""
+    is_live: bool = True
+    """Whether it reaches the end of the store, as far as is known, so that the reader is not catching up."""
 
 
 class Subscription:
@@ -132,10 +137,17 @@ class Subscription:
             except Unreadable as fault:
                 return Slice(events, last, read, None, fault)
             last = Checkpoint(stored.position, self._store.identity, stored.stream, stored.version)
-        return Slice(events, last, len(page), page[-1].recorded_at)
+        is_live = last.position >= self._feed.head
+        return Slice(events, last, len(page), page[-1].recorded_at, None, is_live)
 
     def _is_wanted(self, stored: StoredEvent) -> bool:
         """Whether the event is to be decoded: an unknown one is, unless it can only be another aggregate's business."""
         if stored.name in self._names:
             return True
         return not self._schema.is_readable(stored.name) and category_of(stored.stream) not in self._foreign_categories
+
+
+def foreign_categories(application: Application, projection: Projection[Any, Any]) -> frozenset[str]:
+    """Categories whose deciders record nothing that the projection takes."""
+    wanted = set(projection.events)
+    return frozenset(decider.category for decider in application.deciders if wanted.isdisjoint(decider.events))

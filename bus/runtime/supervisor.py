@@ -7,7 +7,10 @@ import anyio
 from anyio.abc import TaskGroup
 
 from bus.core.limits import Limits
+from bus.core.reports import Failed
+from bus.ports import Telemetry
 from bus.runtime.log import log
+from bus.runtime.telemetry import NoTelemetry
 
 
 def backoff_s(first: float, longest: float, attempt: int) -> float:
@@ -18,9 +21,10 @@ def backoff_s(first: float, longest: float, attempt: int) -> float:
 class Supervisor:
     """Owns nothing but the rule: a crash of one task is logged and never reaches another task or the caller."""
 
-    def __init__(self, tasks: TaskGroup, limits: Limits) -> None:
+    def __init__(self, tasks: TaskGroup, limits: Limits, telemetry: Telemetry | None = None) -> None:
         self._tasks = tasks
         self._limits = limits
+        self._telemetry = telemetry or NoTelemetry()
         self._scopes: dict[anyio.CancelScope, None] = {}
         """In the order in which the tasks began, in which they are told to end."""
         self._is_stopped = False
@@ -61,11 +65,12 @@ class Supervisor:
             try:
                 await task()
                 return
-            except Exception:
+            except Exception as error:
                 if anyio.current_time() - started > self._limits.restart_backoff_max_s:
                     # It worked for a while: this is a new misfortune and not the last one again.
                     attempt = 0
                 attempt += 1
                 self.restarts += 1
                 log.exception("task crashed and is restarted", task=name, attempt=attempt)
+                self._telemetry.failed(Failed("task", name, attempt, error))
             await anyio.sleep(backoff_s(self._limits.restart_backoff_s, self._limits.restart_backoff_max_s, attempt))

@@ -1,17 +1,39 @@
-"""Telemetry that observes nothing: the default, at the price of an empty call."""
+"""Telemetry that observes nothing: the default, at the price of a look whether there is another."""
+
+from collections.abc import Callable, Sequence
+
+from bus.core.errors import BusError
+from bus.core.reports import Failed, Journey, Projected, Queried, Recovered, Sent, Turned
+from bus.core.statistics import Statistics
+from bus.ports import Clock
 
 
 class NoTelemetry:
-    """Satisfies the port and does nothing."""
+    """Satisfies the port and does nothing. Base of telemetries that listen to some of it."""
 
-    def context(self) -> str | None:
+    def opened(self, statistics: Callable[[], Statistics], clock: Clock) -> None:
+        pass
+
+    def closed(self) -> None:
+        pass
+
+    def sent(self, message: Sent, /) -> Journey | str | None:
         return None
 
-    def committed(self, commands: int, events: int, seconds: float) -> None:
+    def refused(self, command: object, error: BusError) -> None:
         pass
 
-    def projected(self, projection: str, events: int, seconds: float) -> None:
+    def turned(self, turn: Turned) -> None:
         pass
 
-    def queried(self, query: str, seconds: float, code: str | None) -> None:
+    def recovered(self, actors: Sequence[Recovered]) -> None:
+        pass
+
+    def projected(self, batch: Projected) -> None:
+        pass
+
+    def queried(self, query: Queried) -> None:
+        pass
+
+    def failed(self, failure: Failed) -> None:
         pass

@@ -13,7 +13,6 @@ from bus.core.errors import BusError, CommandFailed, Rejected
 from bus.core.limits import Limits
 from bus.core.messages import Command, Event, State
 from bus.runtime.reply import EventReply
-from bus.runtime.telemetry import NoTelemetry
 from bus.testing.differences import differences, lines_of, lines_of_sequences, told
 from bus.testing.histories import read_back
 from bus.write.deadlines import Deadlines
@@ -105,7 +104,7 @@ class Decisions(Generic[S, E]):
             new_reply=reply,
             clock=clock,
             ids=_OneId(),
-            telemetry=NoTelemetry(),
+            observing=None,
             limits=self._limits,
         )
 

@@ -8,9 +8,10 @@ import msgspec
 
 from bus.core.errors import StoreUnavailable
 from bus.core.limits import Limits
+from bus.core.reports import Failed
 from bus.core.stored import AlreadyRecorded, Append, Appended, Refusal
-from bus.ports import Clock, EventStore
-from bus.runtime.log import log
+from bus.ports import Clock, EventStore, Telemetry
+from bus.runtime.log import log, told
 from bus.runtime.supervisor import backoff_s
 
 
@@ -35,9 +36,10 @@ class Uncertain(msgspec.Struct, frozen=True):
 class GroupCommit:
     """Step 5 of a command's journey: one transaction for all that a turn decided."""
 
-    def __init__(self, store: EventStore, *, clock: Clock, limits: Limits) -> None:
+    def __init__(self, store: EventStore, *, clock: Clock, telemetry: Telemetry, limits: Limits) -> None:
         self._store = store
         self._clock = clock
+        self._telemetry = telemetry
         self._limits = limits
         self.batches = 0
         self.commands = 0
@@ -58,7 +60,8 @@ class GroupCommit:
             except Exception as error:
                 if attempt == 1 and isinstance(error, StoreUnavailable):
                     return error
-                log.warning("append is uncertain", store=self._store.url, attempt=attempt, error=repr(error))
+                log.warning("append is uncertain", store=self._store.url, attempt=attempt, error=told(error))
+                self._telemetry.failed(Failed("append", self._store.url, attempt, error))
                 failure = error
             else:
                 commands, events = _recorded(entries, appended, recorded_at if attempt > 1 else None)

@@ -5,10 +5,11 @@ from typing import Any, NoReturn
 
 from bus.core.application import Application
 from bus.core.decider import Decider
-from bus.core.errors import BusError, Rejected
+from bus.core.errors import BusError, CommandFailed, Rejected
 from bus.core.limits import Limits
 from bus.core.messages import Event, State
 from bus.core.stored import Append, NewEvent
+from bus.runtime.log import log, placed, told
 from bus.write.answers import conflict, failed
 from bus.write.directory import Actor
 from bus.write.envelope import Envelope
@@ -176,6 +177,17 @@ class Deciding:
         """Stages what a bug answers, and drops the state. In a plain call not even a cancellation is the bus's own."""
         actor = envelope.actor
         actor.crashes += 1
+        log.warning(
+            "actor failed and is restarted",
+            code=CommandFailed.code,
+            correlation_id=envelope.correlation_id or envelope.command_id,
+            command_id=envelope.command_id,
+            command=type(envelope.command).__name__,
+            stream=actor.stream,
+            crashes=actor.crashes,
+            error=told(error),
+            **placed(envelope.traceparent),
+        )
         if not self._conclude(turn, envelope, failed(envelope.command, actor.stream, error), version, None):
             actor.state = None
 

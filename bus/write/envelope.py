@@ -6,6 +6,7 @@ import msgspec
 
 from bus.core.errors import BusError
 from bus.core.messages import Command, Receipt
+from bus.core.reports import Journey
 from bus.runtime.reply import ANSWERED, Reply
 from bus.write.directory import Actor
 
@@ -35,6 +36,14 @@ class Envelope(msgspec.Struct, gc=False, eq=False):
     """Whether it still counts as in flight."""
     twins: list[Twin] | None = None
     """Later senders of the same command id."""
+    sent: float = 0.0
+    """When, where there is a telemetry."""
+    journey: Journey | None = None
+    """Whether its way is told in full."""
+
+    @property
+    def stream(self) -> str:
+        return self.actor.stream
 
     def wanted(self) -> bool:
         """Whether anybody still waits for the outcome."""
@@ -49,7 +58,7 @@ class Envelope(msgspec.Struct, gc=False, eq=False):
         if self.twins is not None:
             for twin in self.twins:
                 if not twin.reply.is_done:
-                    twin.reply.set_result(_for_twin(outcome))
+                    twin.reply.set_result(for_twin(outcome))
 
     def let_go(self) -> None:
         """Forgets the replies, which are answered.
@@ -66,9 +75,12 @@ class Twin(msgspec.Struct, gc=False, eq=False):
 
     reply: Reply
     deadline: float
+    envelope: Envelope | None = None
+    """What it sent, where there is a telemetry."""
 
 
-def _for_twin(outcome: Outcome) -> Outcome:
+def for_twin(outcome: Outcome) -> Outcome:
+    """What those are answered who joined a command in flight."""
     if isinstance(outcome, Receipt):
         return msgspec.structs.replace(outcome, duplicate=True)
     return outcome.copy()

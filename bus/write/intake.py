@@ -11,13 +11,14 @@ from bus.core.fingerprint import fingerprint
 from bus.core.limits import Limits
 from bus.core.messages import Command
 from bus.core.names import id_fault
-from bus.ports import Clock, Ids, Telemetry
+from bus.core.reports import Journey
+from bus.ports import Clock, Ids
 from bus.runtime.reply import Reply
-from bus.runtime.telemetry import NoTelemetry
 from bus.write.answers import failed_before, no_time, overloaded, reused, unknown_command
 from bus.write.deadlines import Deadlines
 from bus.write.directory import Actor, Directory
 from bus.write.envelope import Envelope, Outcome, Twin
+from bus.write.observing import Observing
 
 _Route = tuple[Callable[[Any], str], str, Decider[Any, Any, Any]]
 """Where the commands of one type go: `identify`, the category with its `-`, and the decider."""
@@ -36,7 +37,7 @@ class Intake:
         new_reply: Callable[[], Reply],
         clock: Clock,
         ids: Ids,
-        telemetry: Telemetry,
+        observing: Observing | None,
         limits: Limits,
     ) -> None:
         self._routes: Mapping[type[Command], _Route] = {
@@ -50,8 +51,7 @@ class Intake:
         self._new_reply = new_reply
         self._monotonic = clock.monotonic
         self._new_id = ids.new
-        # The default is not even asked: an empty call for each command is a hundredth of its price.
-        self._context = None if isinstance(telemetry, NoTelemetry) else telemetry.context
+        self._observing = observing
         self._limits = limits
         self._send_timeout_s = limits.send_timeout_s
         self._bus_commands_max = limits.bus_commands_max
@@ -95,12 +95,16 @@ class Intake:
             if timeout is not None and timeout <= 0 and not self._is_given(command_id):
                 raise no_time(stream, timeout)
         actor = self._actors.get(stream) or self._new_actor(decider, command, aggregate_id, stream)
-        deadline = self._monotonic() + (self._send_timeout_s if timeout is None else timeout)
+        now = self._monotonic()
+        deadline = now + (self._send_timeout_s if timeout is None else timeout)
         reply = self._new_reply()
         the_id = self._new_id() if command_id is None else command_id
-        context = self._context
-        trace = None if context is None else context()
-        envelope = Envelope(command, actor, the_id, False, deadline, reply, trace, correlation_id)
+        envelope = Envelope(command, actor, the_id, False, deadline, reply, None, correlation_id)
+        observing = self._observing
+        if observing is not None:
+            envelope.sent = now
+            if (told := observing.tell(envelope)) is not None:
+                _note(envelope, told)
         if expected_version is not None:
             envelope.expected_version = expected_version
         if command_id is not None:
@@ -148,18 +152,20 @@ class Intake:
             raise reused(command_id, first.actor.stream)
         if first.twins is None:
             first.twins = []
-        first.twins.append(Twin(envelope.reply, envelope.deadline))
+        first.twins.append(Twin(envelope.reply, envelope.deadline, None if self._observing is None else envelope))
         self.in_flight += 1
         self._deadlines.note(envelope.deadline)
         return True
 
-    def settle(self, envelope: Envelope, outcome: Outcome) -> None:
+    def settle(self, envelope: Envelope, outcome: Outcome, *, is_dropped: bool = False) -> None:
         """Answers a command and everybody who joined it."""
         assert envelope.is_open, "a command is settled once"
         envelope.is_open = False
         if envelope.given and self._given.get(envelope.command_id) is envelope:
             del self._given[envelope.command_id]
         envelope.answer(outcome)
+        if self._observing is not None:
+            self._observing.answered(envelope, None if is_dropped else outcome)
         commands = 1 if envelope.twins is None else 1 + len(envelope.twins)
         envelope.let_go()
         self.settled(commands)
@@ -187,7 +193,15 @@ class Intake:
     def drop(self, envelope: Envelope) -> None:
         """Forgets a command that nobody waits for any more and that was never decided."""
         assert not envelope.wanted()
-        self.settle(envelope, BusClosed("nobody waited for this command"))
+        self.settle(envelope, BusClosed("nobody waited for this command"), is_dropped=True)
+
+
+def _note(envelope: Envelope, told: Journey | str) -> None:
+    """What the telemetry says of a command: its trace, or that its way is to be told in full."""
+    if isinstance(told, str):
+        envelope.traceparent = told
+    else:
+        envelope.journey, envelope.traceparent = told, told.traceparent
 
 
 def _is_given_up(envelope: Envelope) -> bool:

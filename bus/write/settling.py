@@ -17,6 +17,7 @@ from bus.write.commit import Committed, Uncertain, is_own
 from bus.write.deciding import Staged, Turn
 from bus.write.directory import Actor
 from bus.write.envelope import Envelope, Outcome
+from bus.write.observing import Observing
 
 
 class Settling:
@@ -29,12 +30,14 @@ class Settling:
         *,
         settle: Callable[[Envelope, Outcome], None],
         settled: Callable[[int], None],
+        observing: Observing | None,
         limits: Limits,
     ) -> None:
         self._schema = schema
         self._feed = feed
         self._settle = settle
         self._settled = settled
+        self._observing = observing
         self._conflict_attempts_max = limits.conflict_attempts_max
 
     def immediately(self, envelope: Envelope, outcome: BusError | None) -> None:
@@ -70,6 +73,8 @@ class Settling:
         The actors' states follow: what one answer makes known, the next command is decided on.
         """
         unnamed = 0
+        if self._observing is not None:
+            self._observing.decided(accepted, position)
         for envelope, refusal, events, version, state, _ in accepted:
             actor = envelope.actor
             actor.state = state

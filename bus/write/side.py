@@ -8,12 +8,12 @@ import anyio
 
 from bus.core.application import Application
 from bus.core.decider import Decider
-from bus.core.errors import BusClosed, StoreUnavailable
+from bus.core.errors import BusClosed, BusError, StoreUnavailable
 from bus.core.limits import Limits
 from bus.ports import Clock, EventStore, Ids, Telemetry
 from bus.runtime.dispatcher import Dispatcher
 from bus.runtime.feed import Feed
-from bus.runtime.log import log
+from bus.runtime.log import log, told
 from bus.runtime.reply import Reply
 from bus.runtime.supervisor import Supervisor, backoff_s
 from bus.write.answers import unknown
@@ -23,6 +23,7 @@ from bus.write.deciding import Deciding, Turn
 from bus.write.directory import Actor, Directory
 from bus.write.envelope import Envelope
 from bus.write.intake import Intake
+from bus.write.observing import observing
 from bus.write.recovery import Found, Recovery
 from bus.write.settling import Settling
 from bus.write.snapshotting import Snapshotting
@@ -49,7 +50,7 @@ class WriteSide:
         self._feed = feed
         self._clock = clock
         self._limits = limits
-        self._telemetry = telemetry
+        self._observing = observing(telemetry, clock)
         self._turns: list[Turn] = []
         """Those under way; more than one only where the store takes more appends at once."""
         self._recovering: set[Actor] = set()
@@ -76,14 +77,19 @@ class WriteSide:
             new_reply=new_reply,
             clock=clock,
             ids=ids,
-            telemetry=telemetry,
+            observing=self._observing,
             limits=limits,
         )
-        self.commit = GroupCommit(store, clock=clock, limits=limits)
+        self.commit = GroupCommit(store, clock=clock, telemetry=telemetry, limits=limits)
         self.recovery = Recovery(store, application.schema, limits)
         self.snapshots = Snapshotting(application.deciders, store, new_reply=new_reply, limits=limits)
         self._settling = Settling(
-            application.schema, feed, settle=self.intake.settle, settled=self.intake.settled, limits=limits
+            application.schema,
+            feed,
+            settle=self.intake.settle,
+            settled=self.intake.settled,
+            observing=self._observing,
+            limits=limits,
         )
         self._deciding = Deciding(
             application,
@@ -107,6 +113,11 @@ class WriteSide:
         """Commands in flight."""
         return self.intake.in_flight
 
+    def refused(self, command: object, error: BusError) -> None:
+        """Told by whoever submits when the intake refuses a command: to catch it there costs nothing."""
+        if self._observing is not None:
+            self._observing.refused(command, error)
+
     async def _run_turn(self, actors: list[Actor]) -> None:
         """Steps 4 to 7 for all that have mail: decide, commit, settle, publish.
 
@@ -118,6 +129,8 @@ class WriteSide:
         again: Mapping[Actor, list[Envelope]] = {}
         try:
             self._deciding.decide(turn, actors)
+            if self._observing is not None:
+                self._observing.turn_decided(turn)
             if turn.cold:
                 # From now on the recovery has them, and gives them back.
                 cold, turn.cold = turn.cold, []
@@ -141,8 +154,14 @@ class WriteSide:
             turn.staged.clear()
 
     async def _commit(self, turn: Turn) -> Mapping[Actor, list[Envelope]]:
+        observed, committing = self._observing, 0.0
         if not turn.entries:
-            return self._settling.committed(turn, None)
+            again = self._settling.committed(turn, None)
+            if observed is not None:
+                observed.turn_answered(turn)
+            return again
+        if observed is not None:
+            committing = self._clock.monotonic()
         outcome = await self.commit.append(turn.entries)
         if isinstance(outcome, Uncertain) and not self._store.shared:
             # Who follows a shared store looks there again and again; here nobody would before the next commit.
@@ -150,12 +169,14 @@ class WriteSide:
                 self._supervisor.start("end of the store", self._look_for_end)
             self.doubt = outcome
         if not isinstance(outcome, Committed):
-            return self._settling.failed(turn, outcome)
+            again = self._settling.failed(turn, outcome)
+            if observed is not None:
+                observed.turn_answered(turn)
+            return again
         again = self._settling.committed(turn, outcome)
         self.commit.events += turn.events
-        self._telemetry.committed(
-            outcome.commands, outcome.events + turn.events, self._clock.monotonic() - turn.started
-        )
+        if observed is not None:
+            observed.turn_committed(turn, committing, (outcome.commands, outcome.events + turn.events), again)
         return again
 
     async def find_end(self) -> None:
@@ -172,7 +193,7 @@ class WriteSide:
             try:
                 await self.find_end()
             except Exception as error:
-                log.warning("end of the store is unknown", store=self._store.url, attempt=attempt, error=repr(error))
+                log.warning("end of the store is unknown", store=self._store.url, attempt=attempt, error=told(error))
                 await anyio.sleep(backoff_s(self._limits.append_backoff_s, self._limits.append_backoff_max_s, attempt))
 
     def _release(self, turn: Turn, again: Mapping[Actor, list[Envelope]]) -> None:
@@ -204,6 +225,8 @@ class WriteSide:
                     if not self.intake.is_open:
                         self._lost += 1 + len(envelope.twins or ())
                     self.intake.settle(envelope, unknown(envelope, "the bus stopped while recording it"))
+        if self._observing is not None:
+            self._observing.turn_answered(turn)
         turn.actors = [mail[0].actor for mail in turn.taken] + turn.cold
         in_line = {*self.dispatcher.ready, *self.dispatcher.held, *self._recovering}
         turn.again = [actor for actor in actors if actor.mail is not None and actor not in in_line]
@@ -229,12 +252,15 @@ class WriteSide:
     async def _recover_now(self, actors: list[Actor], pause_s: float) -> None:
         if pause_s:
             await anyio.sleep(pause_s)
+        started = self._clock.monotonic()
         streams: dict[str, Decider[Any, Any, Any]] = {actor.stream: actor.decider for actor in actors}
         try:
             found: Mapping[str, Found] | None = await self.recovery.load(streams)
             failure = None
         except StoreUnavailable as error:
             found, failure = None, error
+        if self._observing is not None:
+            self._observing.recovered(actors, started, found or {}, failure)
         now = self._clock.monotonic()
         for actor in actors:
             self._recovering.discard(actor)
@@ -253,6 +279,8 @@ class WriteSide:
                 mail, actor.mail = actor.mail or [], None
                 for envelope in mail:
                     self.intake.settle(envelope, fault.copy())
+        if self._observing is not None:
+            self._observing.left()
         self.directory.trim()
 
     async def _passivate(self) -> None:
@@ -288,4 +316,6 @@ class WriteSide:
                 self.intake.settle(
                     envelope, BusClosed("the bus was closed before the command was decided: nothing was recorded")
                 )
+        if self._observing is not None:
+            self._observing.left()
         return left

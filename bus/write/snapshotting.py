@@ -13,7 +13,7 @@ from bus.core.messages import State
 from bus.core.snapshots import SnapshotCodec
 from bus.core.stored import Snapshot
 from bus.ports import EventStore
-from bus.runtime.log import log
+from bus.runtime.log import log, told
 from bus.runtime.reply import Reply, Signal
 from bus.write.directory import Actor
 
@@ -109,7 +109,7 @@ class Snapshotting:
     def _failed(self, snapshots: int, stream: str, error: Exception) -> None:
         self.failures += snapshots
         self.last_error = in_words(error)
-        log.warning("snapshot failed", stream=stream, snapshots=snapshots, error=self.last_error)
+        log.warning("snapshot failed", stream=stream, snapshots=snapshots, error=told(error))
 
     async def wait_idle(self) -> None:
         """Returns when nothing is due any more."""

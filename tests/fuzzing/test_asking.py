@@ -18,11 +18,10 @@ from bus import STOP, Application, BusError, Limits, Projection, QueryError, Rec
 from bus.core.conditions import Bound, Range
 from bus.core.letters import After
 from bus.core.projection import index_value
-from bus.core.stored import StoredView, ViewChanges, view_fault
+from bus.core.stored import StoredView, ViewChanges, table_of, view_fault
 from bus.memory import MemoryViewStore
 from bus.ports import ViewStore
 from bus.read.finding import Order
-from bus.read.projector import table_of
 from bus.read.queries import SnapshotViews
 from tests.contracts.view_store import FIRST, START
 from tests.support.ledger import ACCOUNT, Deposited

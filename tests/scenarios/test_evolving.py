@@ -16,8 +16,7 @@ from bus import (
     Unreadable,
     View,
 )
-from bus.core.stored import NewEvent, ViewChanges, ViewTable
-from bus.read.projector import table_of
+from bus.core.stored import NewEvent, ViewChanges, ViewTable, table_of
 from tests.contracts.entries import NOON, entry
 from tests.support.generations import (
     ACCOUNT,

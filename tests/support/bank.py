@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from bus.core import Application, Command, Decider, Event, Rejected, State
+from tests.support.personal import PLANTED
 
 
 class Open(Command):
@@ -106,7 +107,7 @@ def decide(command: AccountCommand, account: Account) -> Sequence[AccountEvent]:
 def misbehave(how: str, note: Any) -> Any:
     match how:
         case "raise":
-            raise ZeroDivisionError("a bug in decide")
+            raise ZeroDivisionError(f"a bug in decide of {PLANTED}")
         case "cancelled":
             raise asyncio.CancelledError
         case "panic":
@@ -144,7 +145,7 @@ def evolve(account: Account, event: AccountEvent) -> Account:
         case Spoiled("evolve-none"):
             return None  # type: ignore[return-value]
         case Spoiled("evolve-raises"):
-            raise ZeroDivisionError("a bug in evolve")
+            raise ZeroDivisionError(f"a bug in evolve of {PLANTED}")
         case Noted() | Spoiled():
             return account
 

@@ -19,6 +19,7 @@ from tests.support.ledger import (
     project_balance,
     stored_entries,
 )
+from tests.support.personal import PLANTED
 
 POISON = 13
 """The amount at which `Brittle` raises."""
@@ -35,7 +36,7 @@ class Brittle:
         if isinstance(recorded.event, Deposited) and recorded.event.amount == POISON and self.times > 0:
             self.times -= 1
             self.raised_at.append(anyio.current_time())
-            raise ZeroDivisionError("a bug in project")
+            raise ZeroDivisionError(f"a bug in project of {PLANTED}")
         return project_balance(view, recorded, key)
 
 

@@ -6,6 +6,7 @@ import anyio
 
 from bus import STOP, Application, MemoryViewStore, Projection, Recorded, StoreUnavailable, View
 from tests.support.bank import ACCOUNT, Deposited
+from tests.support.personal import PLANTED
 
 
 class Total(View):
@@ -14,7 +15,7 @@ class Total(View):
 
 def project(view: Total | None, recorded: Recorded[Deposited], key: str) -> Total:
     if recorded.event.amount < 0:
-        raise ValueError("a bug in a projection")
+        raise ValueError(f"a bug in a projection of {PLANTED}")
     return Total((view.amount if view else 0) + recorded.event.amount)
 
 

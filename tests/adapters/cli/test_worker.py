@@ -162,7 +162,7 @@ def test_a_signal_in_mid_stream_ends_the_worker_when_all_is_answered(
     answers += flights.answers()
     assert flights.process.wait(60) == 0
     feeding.join()
-    assert flights.stderr.read() == NOTICE
+    assert flights.said() == NOTICE
     assert [answer["line"] for answer in answers] == list(range(1, len(answers) + 1))
     # What was answered is recorded, and what was recorded is answered.
     answered = [answer["receipt"]["command_id"] for answer in answers]
@@ -183,13 +183,13 @@ def test_a_second_signal_ends_the_worker_at_once(tmp_path: Path, number: signal.
     (tmp_path / "stuck.py").write_text(APPLICATION.format(body=body))
     with worker("--app", "stuck:APP", "--store", "memory:", folder=tmp_path) as running:
         running.write({"type": "do", "id": "1"})
-        assert running.stderr.readline() == b"deciding\n"
+        assert running.said_next() == b"deciding\n"
         running.process.send_signal(number)
-        assert running.stderr.readline() == NOTICE
+        assert running.said_next() == NOTICE
         running.process.send_signal(number)
         assert running.process.wait(60) == code
         assert running.stdout.read() == b""
-        assert running.stderr.read() == b""
+        assert running.said() == b""
 
 
 def test_when_the_reader_of_the_answers_goes_away_the_worker_ends_quietly(flights: Worker, tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_when_the_reader_of_the_answers_goes_away_the_worker_ends_quietly(flight
     flights.stdout.close()
     assert flights.process.wait(60) == 128 + signal.SIGPIPE
     feeding.join()
-    assert flights.stderr.read() == b""
+    assert flights.said() == b""
     events = recorded(tmp_path / "flights.db")
     assert first in {event.command_id for event in events}, "the order among aggregates is nobody's promise"
     assert [event.position for event in events] == list(range(1, len(events) + 1))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -77,8 +78,20 @@ class Worker:
         """Ends the input and waits for the end: the exit code, and what was said on standard error."""
         if self.process.stdin is not None:
             self.process.stdin.close()
-        said = self.stderr.read().decode()
+        said = self.said().decode()
         return self.process.wait(60), said
+
+    def said(self) -> bytes:
+        """What is said on standard error up to its end, besides the entries on opening and closing."""
+        return b"".join([line for line in self.stderr if not _is_routine(line)])
+
+    def said_next(self) -> bytes:
+        """The next line of that."""
+        return next((line for line in self.stderr if not _is_routine(line)), b"")
+
+
+def _is_routine(line: bytes) -> bool:
+    return re.match(rb'\{"timestamp": "[^"]+", "level": "info", "event": "bus (opened|closed)"', line) is not None
 
 
 @contextmanager

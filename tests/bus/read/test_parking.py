@@ -50,7 +50,8 @@ async def test_a_poisoned_key_waits_from_there_on_and_all_others_go_on(caplog: p
         assert await letters(bus) == [("a", 3, True), ("a", 5, False)]
         assert [await positions(bus, account) for account in "abc"] == [[1], [2, 4], [6]]
         (first, _) = [one async for one in bus.dead_letters()]
-        assert first.error == "ZeroDivisionError: a bug in project"
+        assert first.error is not None
+        assert first.error.startswith("ZeroDivisionError: a bug in project")
         assert (first.attempts, first.name, first.stream, first.stream_version) == (5, "deposited", "account-a", 2)
         assert first.first_at <= first.last_at
         assert "events are parked" in caplog.text

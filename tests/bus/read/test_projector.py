@@ -16,6 +16,7 @@ from bus import (
     Recorded,
     Removed,
 )
+from bus.core.reports import Failed
 from bus.core.stored import Append, NewEvent, ViewChanges, ViewTable
 from tests.support.ledger import (
     ACCOUNT,
@@ -35,6 +36,7 @@ from tests.support.ledger import (
     record,
 )
 from tests.support.projecting import POISON, Brittle, journal_matches, of
+from tests.support.telemetry import RecordingTelemetry
 from tests.support.views import ToldViewStore
 
 
@@ -271,3 +273,25 @@ async def test_a_checkpoint_that_somebody_else_set_to_the_very_same_place_stops_
         receipt = await bus.send(Deposit("a"))
         with pytest.raises(ProjectionStopped, match="changed by somebody else"):
             await bus.wait_projected(receipt)
+
+
+async def test_telemetry_hears_of_each_failure_with_the_event_that_made_it() -> None:
+    heard: list[Failed] = []
+
+    class Listening(RecordingTelemetry):
+        def failed(self, failure: Failed) -> None:
+            heard.append(failure)
+
+    views = ToldViewStore()
+    brittle = Brittle(times=2)
+    async with Bus(ledger(balances(brittle.project)), view_store=views, telemetry=Listening()) as bus:
+        receipt = await bus.send(Deposit("a", POISON))
+        await bus.wait_projected(receipt)
+        views.faulty = "balances"
+        views.faults.append("refuse")
+        await bus.wait_projected(await bus.send(Deposit("a")))
+    assert [(one.part, one.name, one.attempt, one.recorded and one.recorded.command_id) for one in heard] == [
+        ("projection", "balances", 1, receipt.command_id),
+        ("projection", "balances", 2, receipt.command_id),
+        ("projection-store", "balances", 1, None),
+    ]

@@ -29,6 +29,7 @@ from tests.support.ledger import (
     NoteSeen,
     WriteNote,
 )
+from tests.support.telemetry import RecordingTelemetry
 from tests.support.views import ToldViewStore
 
 
@@ -373,24 +374,12 @@ async def test_a_view_store_that_is_down_is_told_as_what_it_is() -> None:
 
 
 async def test_telemetry_hears_of_each_query_with_the_code_of_its_error() -> None:
-    heard: list[tuple[str, str | None]] = []
-
-    class Listening:
-        def context(self) -> str | None:
-            return None
-
-        def committed(self, commands: int, events: int, seconds: float) -> None: ...
-
-        def projected(self, projection: str, events: int, seconds: float) -> None: ...
-
-        def queried(self, query: str, seconds: float, code: str | None) -> None:
-            heard.append((query, code))
-
+    telemetry = RecordingTelemetry()
     application, _ = asking(lambda query, views: eval(query.text, {"views": views, **globals()}))
-    async with Bus(application, telemetry=Listening()) as bus:
+    async with Bus(application, telemetry=telemetry) as bus:
         await bus.query(Ask("views.get(Balance, 'a')"))
         with pytest.raises(QueryFailed):
             await bus.query(Ask("1 / 0"))
         with pytest.raises(QueryTimeout):
             await bus.query(Ask("anyio.sleep_forever()"))
-    assert heard == [("Ask", None), ("Ask", "query-failed"), ("Ask", "query-timeout")]
+    assert telemetry.queries == [("Ask", None), ("Ask", "query-failed"), ("Ask", "query-timeout")]

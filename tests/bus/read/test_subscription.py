@@ -286,3 +286,20 @@ async def test_an_interruption_ends_the_wait_once_and_takes_nothing_away() -> No
         with anyio.move_on_after(1) as scope:
             await subscription.next()
         assert scope.cancelled_caught
+
+
+async def test_a_slice_is_live_where_it_reaches_the_end_of_the_store() -> None:
+    bench = Bench(feed_events_max=1, page_events_max=2)
+    async with bench.store:
+        for _ in range(3):
+            await bench.append(DEPOSITED, publish=False)
+        bench.feed.advance(3)
+        subscription = bench.subscription()
+        behind = await take(subscription)
+        assert (positions(behind.events), behind.is_live) == ([1, 2], False)
+        subscription.accept(behind.last)
+        level = await take(subscription)
+        assert (positions(level.events), level.is_live) == ([3], True)
+        subscription.accept(level.last)
+        await bench.append(DEPOSITED)
+        assert (await take(subscription)).is_live

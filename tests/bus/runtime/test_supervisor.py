@@ -7,6 +7,7 @@ import pytest
 
 from bus import Limits
 from bus.runtime.supervisor import Supervisor, backoff_s
+from tests.support.telemetry import RecordingTelemetry
 
 LIMITS = Limits(restart_backoff_s=1, restart_backoff_max_s=5)
 
@@ -18,6 +19,7 @@ def test_pauses_double_up_to_the_longest() -> None:
 
 async def test_a_task_that_crashes_is_started_again_after_a_pause(caplog: pytest.LogCaptureFixture) -> None:
     times: list[float] = []
+    telemetry = RecordingTelemetry()
 
     async def crash() -> None:
         times.append(anyio.current_time())
@@ -25,13 +27,14 @@ async def test_a_task_that_crashes_is_started_again_after_a_pause(caplog: pytest
             raise ZeroDivisionError("a bug")
 
     async with anyio.create_task_group() as tasks:
-        supervisor = Supervisor(tasks, LIMITS)
+        supervisor = Supervisor(tasks, LIMITS, telemetry)
         supervisor.start("one", crash)
     assert [round(later - times[0]) for later in times] == [0, 1, 3, 7, 12, 17]
     assert supervisor.restarts == 5
+    assert telemetry.failures == [("task", "one")] * 5
     assert not supervisor.is_broken
     assert caplog.text.count("task crashed and is restarted") == 5
-    assert "task='one' attempt=1" in caplog.text
+    assert '"task": "one", "attempt": 1' in caplog.text
 
 
 async def test_a_task_that_worked_for_a_while_is_started_again_soon() -> None:

@@ -7,6 +7,7 @@ import anyio
 from bus import Limits, StoreUnavailable
 from bus.core.stored import Append, NewEvent
 from bus.runtime.clock import LoopClock
+from bus.runtime.telemetry import NoTelemetry
 from bus.write.commit import Committed, GroupCommit, Uncertain
 from tests.support.stores import FakeEventStore, lost_after, lost_before, unavailable
 
@@ -17,7 +18,7 @@ def entry(stream: str, version: int, command_id: str, events: int = 1) -> Append
 
 def group_commit(store: FakeEventStore, attempts: int = 3) -> GroupCommit:
     limits = Limits(append_attempts_max=attempts, append_backoff_s=1, append_backoff_max_s=2)
-    return GroupCommit(store, clock=LoopClock(), limits=limits)
+    return GroupCommit(store, clock=LoopClock(), telemetry=NoTelemetry(), limits=limits)
 
 
 async def test_what_is_recorded_is_counted() -> None:

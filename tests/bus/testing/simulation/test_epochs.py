@@ -4,8 +4,7 @@ import math
 
 import pytest
 
-from bus.core.stored import Checkpoint, Claim
-from bus.read.projector import table_of
+from bus.core.stored import Checkpoint, Claim, table_of
 from bus.testing.simulation.epochs import Epochs
 from bus.testing.simulation.model import Violated
 from tests.simulation.shop import SHELVES, TILL

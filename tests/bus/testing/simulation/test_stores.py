@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from bus import Limits, StoreUnavailable
-from bus.core.stored import Append, Checkpoint, Claim, NewEvent, StoredView, ViewChanges
-from bus.read.projector import table_of
+from bus.core.stored import Append, Checkpoint, Claim, NewEvent, StoredView, ViewChanges, table_of
 from bus.testing import Faults
 from bus.testing.simulation.loop import Process, SimulatedLoop, simulated_loop
 from bus.testing.simulation.stores import SimulatedEventStore, SimulatedViewStore

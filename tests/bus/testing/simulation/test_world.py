@@ -4,8 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bus import Command, Limits
-from bus.core.stored import Append, Checkpoint, NewEvent, Stale, StoredView, ViewChanges
-from bus.read.projector import table_of
+from bus.core.stored import Append, Checkpoint, NewEvent, Stale, StoredView, ViewChanges, table_of
 from bus.testing import Faults, Model
 from bus.testing.simulation.loop import simulated_loop
 from bus.testing.simulation.world import EPOCH, World, at_once

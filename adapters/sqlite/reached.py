@@ -1,0 +1,26 @@
+"""Reached: how far the projections of a view store have come, read beside the bus that writes it."""
+
+import os
+import sqlite3
+from collections.abc import Mapping
+
+from adapters.sqlite.database import reading_uri
+from adapters.sqlite.errors import DRIVER_ERRORS, unavailable
+from adapters.sqlite.paths import real_path, url_of
+
+_POSITIONS = "SELECT projection, version, position FROM projections"
+
+
+async def reached(path: str | os.PathLike[str]) -> Mapping[tuple[str, int], int]:
+    """Position by projection and version; empty where there is no file. Raises `StoreUnavailable`."""
+    where = real_path(path)
+    if not where.exists():
+        return {}
+    try:
+        connection = sqlite3.connect(reading_uri(where), uri=True)
+        try:
+            return {(name, version): position for name, version, position in connection.execute(_POSITIONS)}
+        finally:
+            connection.close()
+    except DRIVER_ERRORS as error:
+        raise unavailable(error, url_of(path)) from error
