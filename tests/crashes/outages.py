@@ -25,6 +25,9 @@ MAY_SAY = (
     "end of the store is unknown",
     "news from other processes are interrupted",
     "projection waits for its store",
+    "leases cannot be renewed",
+    "leases are left to lapse",
+    "projection goes on in another process",
 )
 """What a worker tells of an outage; that a projection stopped is none of it."""
 

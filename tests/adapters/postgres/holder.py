@@ -24,6 +24,8 @@ class StoppingViewStore(PostgresViewStore):
         self._was_stopped = False
         self.outcomes: list[tuple[str, int, bool]] = []
         """Of each commit the projection, the position, and whether it was written."""
+        self.tried = anyio.Event()
+        """Set when the first is known."""
 
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
         if not self._was_stopped:
@@ -33,6 +35,7 @@ class StoppingViewStore(PostgresViewStore):
         with anyio.CancelScope(shield=True):
             written = await super().commit(table, changes)
             self.outcomes.append((table.projection, changes.checkpoint.position, written))
+            self.tried.set()
         return written
 
 
@@ -42,6 +45,7 @@ async def main(url: str) -> None:
     async with Bus(LEDGER, event_store=PostgresEventStore(url), view_store=views, limits=LIMITS) as bus:
         print(json.dumps([one.name for one in bus.statistics().projections if one.is_here]), flush=True)
         while line := await anyio.to_thread.run_sync(sys.stdin.readline):
+            await views.tried.wait()
             balance = await bus.query(GetBalance("a"), after=int(line))
             journal = await bus.query(GetJournal(), after=int(line))
             told = {
