@@ -18,13 +18,14 @@ from bus.core.stored import StoredView, view_fault
 class Poisoned(Exception):
     """The projection cannot process the event at `position` for these keys; the cause is what it raised.
 
-    Without keys the event's keys are not known.
+    Without keys the event's keys are not known. Where it is not `found` yet, it may be an earlier one of a key.
     """
 
     def __init__(self, position: int, cause: BaseException, *keys: str) -> None:
         super().__init__(in_words(cause))
         self.position = position
         self.keys = keys
+        self.is_found = True
         self.__cause__ = cause
 
 
@@ -125,7 +126,6 @@ class Folding:
         project = self._projection.project
         view_type = self._projection.view
         views: dict[str, View | None] = {}
-        touched_at: dict[str, int] = {}
         cache = self._cache
         for touch in touches:
             recorded = touch.recorded
@@ -145,10 +145,9 @@ class Folding:
                     raise
                 except BaseException as error:
                     raise Poisoned(recorded.position, error, key) from error
-                touched_at[key] = recorded.position
-        return self._stored(views, touched_at)
+        return self._stored(views, touches)
 
-    def _stored(self, views: dict[str, View | None], touched_at: Mapping[str, int]) -> Folded:
+    def _stored(self, views: dict[str, View | None], touches: Sequence[Touch]) -> Folded:
         put: list[StoredView] = []
         removed: list[str] = []
         for key, view in views.items():
@@ -166,7 +165,7 @@ class Folding:
                     raise ValueError(f"{view!r} cannot be kept: an index is {fault}")
                 put.append(stored)
             except Exception as error:
-                raise Poisoned(touched_at[key], error, key) from error
+                raise _unstorable(key, touches, error) from error
         return Folded(views, tuple(put), tuple(removed))
 
     def commit(self, folded: Folded) -> None:
@@ -181,3 +180,11 @@ class Folding:
     def forget(self) -> None:
         """Reads everything from the store again: for when nobody knows what it holds."""
         self._cache.clear()
+
+
+def _unstorable(key: str, touches: Sequence[Touch], error: Exception) -> Poisoned:
+    """Which of its events made a view what cannot be kept is found by halves: whoever asks folds fewer of them next."""
+    positions = list(dict.fromkeys([touch.recorded.position for touch in touches if key in touch.keys]))
+    poison = Poisoned(positions[len(positions) // 2], error, key)
+    poison.is_found = len(positions) == 1
+    return poison

@@ -70,7 +70,7 @@ class Leases:
         self._note(await self._store.claim(running, self._owner, self._limits.lease_s))
         if halted:
             for table, checkpoint in (await self._store.prepare(list(halted))).items():
-                halted[table].progress.follow(checkpoint.position)
+                halted[table].follow(checkpoint)
             if any(one.progress.stopped is None for one in halted.values()):
                 self.look_again()
 

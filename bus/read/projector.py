@@ -27,6 +27,8 @@ from bus.runtime.log import log
 from bus.runtime.reply import Reply, Signal
 from bus.runtime.supervisor import backoff_s
 
+_FOREIGN = "its views were made from another event store"
+
 
 class Attempt(msgspec.Struct, frozen=True):
     """A commit under way."""
@@ -135,6 +137,11 @@ class Projector:
         if self._claim is not None:
             self._leave()
             self._scope.cancel()
+        if self._is_foreign(checkpoint):
+            # Its positions mean nothing here.
+            if self.progress.stopped is None:
+                self._stop(self.progress.position + 1, _FOREIGN)
+            return
         self.progress.follow(checkpoint.position)
 
     async def run(self) -> None:
@@ -160,9 +167,13 @@ class Projector:
         self._folding.forget()
         self.parking.forget()
         self._subscription.accept(claim.checkpoint)
+        if self._is_foreign(claim.checkpoint):
+            self._stop(self.progress.position + 1, _FOREIGN)
+            return
         self.progress.follow(claim.checkpoint.position)
-        if claim.checkpoint.store_id not in ("", self._event_store.identity):
-            self._stop(claim.checkpoint.position + 1, "its views were made from another event store")
+
+    def _is_foreign(self, checkpoint: Checkpoint) -> bool:
+        return checkpoint.store_id not in ("", self._event_store.identity)
 
     async def _project(self, claim: Claim) -> None:
         while self.progress.stopped is None and self._claim is claim:
@@ -298,6 +309,7 @@ class Projector:
         if poison.position > self._checkpoint.position + 1:
             # What comes before the event is committed before the event is tried again.
             self._until = poison.position - 1
+            await anyio.lowlevel.checkpoint()
             return
         self._until = None
         self._poisonings += 1

@@ -269,3 +269,19 @@ async def test_views_that_another_event_store_has_filled_meanwhile_stop_the_proj
         await anyio.sleep(10)
         with pytest.raises(ProjectionStopped, match="another event store"):
             await bus.wait_projected(8, "balances")
+
+
+async def test_who_shares_views_but_not_the_events_they_are_made_from_is_told_and_waits_for_nothing() -> None:
+    place = Place()
+    (one, _), (other, other_views) = place.bus(), place.bus()
+    other = Bus(LEDGER, event_store=MemoryEventStore(), view_store=other_views)
+    async with one, other:
+        for _ in range(5):
+            receipt = await one.send(Deposit("a"))
+        await one.wait_projected(receipt)
+        mine = await other.send(Deposit("a"))
+        with pytest.raises(ProjectionStopped, match="another event store"):
+            await other.query(GetBalance("a"), after=mine)
+        await anyio.sleep(60)
+        assert [projection.stopped is None for projection in other.statistics().projections] == [False] * len(ALL)
+        assert here(one) == ALL
