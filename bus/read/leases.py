@@ -75,9 +75,9 @@ class Leases:
                 self.look_again()
 
     async def release(self) -> None:
-        """Gives everything up, so that others need not wait until it lapses."""
-        if self._held and self._store.shared:
-            await self._store.release([table for table in self._projectors if table in self._held], self._owner)
+        """Gives everything up, so that others need not wait until it lapses; also what a claim has got unheard."""
+        if self._projectors and self._store.shared:
+            await self._store.release(list(self._projectors), self._owner)
 
     def _note(self, claims: Mapping[ViewTable, Claim]) -> None:
         for table, claim in claims.items():

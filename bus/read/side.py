@@ -91,9 +91,14 @@ class ReadSide:
             new_reply=self._new_reply,
             limits=self._limits,
         )
-        await self._leases.look()
-        # A projection that parks no more may have letters from when it did.
-        left = [one.name for one in projections if await self._view_store.parked(table_of(one))]
+        try:
+            await self._leases.look()
+            # A projection that parks no more may have letters from when it did.
+            left = [one.name for one in projections if await self._view_store.parked(table_of(one))]
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.release()
+            raise
         self.desk = Desk(self._view_store, self.projectors.values(), new_reply=self._new_reply, limits=self._limits)
         self.progress = {name: projector.progress for name, projector in self.projectors.items()}
         self.queries = Queries(

@@ -1,12 +1,14 @@
 """Leases: each projection is run by one of the processes that share its views, and by another when that one is gone."""
 
 import logging
+from collections.abc import Callable, Mapping
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from bus import Application, Bus, Limits, MemoryEventStore, MemoryViewStore, ProjectionStopped
+from bus.core.errors import StoreUnavailable
 from bus.core.stored import Checkpoint, ViewChanges, ViewTable
 from tests.support.ledger import LEDGER, Deposit, GetBalance, GetJournal, balances, ledger, stored_entries
 from tests.support.projecting import POISON, Brittle, of
@@ -285,3 +287,31 @@ async def test_who_shares_views_but_not_the_events_they_are_made_from_is_told_an
         await anyio.sleep(60)
         assert [projection.stopped is None for projection in other.statistics().projections] == [False] * len(ALL)
         assert here(one) == ALL
+
+
+async def test_an_opening_that_fails_gives_up_what_it_had_got_already() -> None:
+    class Failing(ToldViewStore):
+        async def parked(self, table: ViewTable) -> Mapping[str, int]:
+            raise StoreUnavailable("it fails after the leases were taken", store=self.url)
+
+    place = Place()
+    with pytest.raises(StoreUnavailable):
+        async with Bus(LEDGER, event_store=place.events, view_store=Failing(place.kept)):
+            pass
+    bus, _ = place.bus(limits=Limits(lease_s=1_000))
+    async with bus:
+        assert here(bus) == ALL
+
+
+async def test_what_others_record_while_the_bus_is_taken_apart_is_no_work_of_its_own() -> None:
+    class Telling(MemoryEventStore):
+        async def follow(self, heard: Callable[[int], None]) -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                heard(99)
+
+    async with Bus(LEDGER, event_store=Telling(shared=True), view_store=MemoryViewStore(shared=True)) as bus:
+        await bus.send(Deposit("a"))
+    assert bus.report is not None
+    assert bus.report.is_clean
