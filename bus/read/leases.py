@@ -50,7 +50,9 @@ class Leases:
             with anyio.CancelScope(deadline=anyio.current_time() + self._pause_s()):
                 await self._signal.wait()
             try:
-                await self.look()
+                # What is answered later than that says nothing any more, and another connection may do better.
+                with anyio.fail_after(self._limits.lease_s):
+                    await self.look()
                 self._failures = 0
             except Exception as error:
                 self._failures += 1

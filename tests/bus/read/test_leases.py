@@ -1,7 +1,7 @@
 """Leases: each projection is run by one of the processes that share its views, and by another when that one is gone."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 import anyio.lowlevel
@@ -9,7 +9,7 @@ import pytest
 
 from bus import Application, Bus, Limits, MemoryEventStore, MemoryViewStore, ProjectionStopped
 from bus.core.errors import StoreUnavailable
-from bus.core.stored import Checkpoint, ViewChanges, ViewTable
+from bus.core.stored import Checkpoint, Claim, ViewChanges, ViewTable
 from tests.support.ledger import LEDGER, Deposit, GetBalance, GetJournal, balances, ledger, stored_entries
 from tests.support.projecting import POISON, Brittle, of
 from tests.support.views import Fault, ToldViewStore
@@ -315,3 +315,26 @@ async def test_what_others_record_while_the_bus_is_taken_apart_is_no_work_of_its
         await bus.send(Deposit("a"))
     assert bus.report is not None
     assert bus.report.is_clean
+
+
+async def test_a_claim_that_is_never_answered_keeps_nobody_from_following_for_longer_than_a_lease() -> None:
+    class Silent(ToldViewStore):
+        is_silent = False
+
+        async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
+            if self.is_silent:
+                self.is_silent = False
+                await anyio.sleep_forever()
+            return await super().claim(tables, owner, lease_s)
+
+    place, limits = Place(), Limits(lease_s=3)
+    silent = Silent(place.kept)
+    one = Bus(LEDGER, event_store=place.events, view_store=silent, limits=limits)
+    other, _ = place.bus(limits=limits)
+    async with one, other:
+        silent.is_silent = True
+        await anyio.sleep(3)
+        receipt = await other.send(Deposit("a"))
+        await other.wait_projected(receipt, timeout=4)
+        await one.wait_projected(receipt, timeout=4)
+        assert (here(one), here(other)) == (set(), ALL)
