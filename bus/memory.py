@@ -312,6 +312,8 @@ class MemoryViewStore(_Opened):
     async def ask(self, request: Request) -> None:
         self._check_open()
         self._requests[request.id] = request
+        for old in [one.id for one in self._requests.values() if one.answered_at is not None][:-1_000]:
+            del self._requests[old]
 
     async def requests(self, *, is_open: bool, limit: int) -> Sequence[Request]:
         self._check_open()

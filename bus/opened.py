@@ -48,6 +48,8 @@ class OpenBus:
         self.new_reply = reply_factory()
         self.feed = Feed(limits.feed_events_max)
         self.report: ShutdownReport | None = None
+        self._last: int | None = None
+        """The last position that this bus had to reach when it was closed; None while nobody knows."""
         self.write = WriteSide(
             application,
             event_store,
@@ -100,6 +102,8 @@ class OpenBus:
             patience_s = 0.0 if self._supervisor.is_broken else self._limits.shutdown_timeout_s
             with anyio.move_on_after(patience_s, shield=True):
                 await self.settle(closing=True)
+                # What others record from now on is theirs to project.
+                self._last = self.feed.head
         except Exception as error:
             # A store that fails now keeps nothing from being taken apart.
             log.warning("bus closes unsettled", error=told(error))
@@ -210,7 +214,7 @@ class OpenBus:
         )
 
     def _behind(self, projector: Projector) -> int:
-        return max(0, self.feed.head - projector.progress.position)
+        return max(0, (self.feed.head if self._last is None else self._last) - projector.progress.position)
 
     def _lag_s(self, projector: Projector) -> float | None:
         waiting = self.feed.after(projector.progress.position, 1)

@@ -147,8 +147,8 @@ async def _list(url: str, projection: str | None, key: str | None, as_json: bool
 async def _show(url: str, letter_id: str, store: str | None) -> None:
     projection, version, position, key = _place(letter_id)
     async with stores.view_desk(url) as desk:
-        table = ViewTable(projection, version)
-        page = await desk.letters(table, key, after=(position - 1, key), limit=1)
+        named = [one for one in await desk.tables() if (one.projection, one.version) == (projection, version)]
+        page = [letter for one in named for letter in await desk.letters(one, key, after=(position - 1, key), limit=1)]
     if not page or page[0].position != position:
         raise Failure(f"there is no dead letter {letter_id!r}; it was retried or discarded, or never there")
     shown: dict[str, Any] = msgspec.to_builtins(page[0])

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import anyio
 import asyncpg
 
 from adapters.postgres.errors import DRIVER_ERRORS, unavailable
@@ -17,10 +18,22 @@ else:
     Connection = Any
 
 
+_CONNECTING_S = 1.0
+
+
 async def connect(target: Target, timeout_s: float) -> Connection:
-    """A new connection; raises the driver's errors."""
+    """A new connection; raises the driver's errors. Who is cancelled waits a little for it to be there, and ends it."""
     options: dict[str, Any] = {"statement_cache_size": 0} if target.pooled else {}
-    return await asyncpg.connect(target.dsn, timeout=timeout_s, **options)
+    connecting = asyncio.ensure_future(asyncpg.connect(target.dsn, timeout=timeout_s, **options))
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        # Given up in the middle, the driver would leave errors that nobody takes.
+        connecting.add_done_callback(_end)
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([connecting], timeout=_CONNECTING_S)
+        connecting.cancel()
+        raise
 
 
 def require_asyncio(url: str) -> None:

@@ -72,6 +72,7 @@ class After(msgspec.Struct, frozen=True):
 
 
 _PARTS: Final = 4
+_NUMBER_MAX: Final = 2**63 - 1
 
 
 def letter_place(letter_id: str) -> tuple[str, int, int, str]:
@@ -81,4 +82,7 @@ def letter_place(letter_id: str) -> tuple[str, int, int, str]:
         raise ValueError(
             f"{letter_id!r} is no id of a dead letter: write projection:version:position:key, as the list does"
         )
-    return parts[0], int(parts[1]), int(parts[2]), parts[3]
+    version, position = int(parts[1]), int(parts[2])
+    if version > _NUMBER_MAX or position > _NUMBER_MAX:
+        raise ValueError(f"{letter_id!r} is no id of a dead letter: its numbers have more than 64 bits")
+    return parts[0], version, position, parts[3]

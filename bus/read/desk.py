@@ -12,7 +12,7 @@ from bus.runtime.log import log, told
 from bus.runtime.reply import Reply, Signal
 
 _REQUESTS_MAX = 100
-"""Taken at a time; the others wait in the store."""
+"""Taken at a time, besides those that are for others to take; the rest waits in the store."""
 
 
 class Desk:
@@ -37,12 +37,15 @@ class Desk:
 
     async def run(self) -> None:
         """Looks again and again, for as long as the bus is open."""
+        others = 0
         while True:
             try:
-                for request in await self._store.requests(is_open=True, limit=_REQUESTS_MAX):
-                    projector = self._projectors.get((request.projection, request.version))
-                    if projector is not None:
-                        projector.ask(request)
+                found = await self._store.requests(is_open=True, limit=others + _REQUESTS_MAX)
+                # Those of a version that nobody runs any more must not stand before those that came later.
+                ours = [one for one in found if (one.projection, one.version) in self._projectors]
+                others = len(found) - len(ours)
+                for request in ours:
+                    self._projectors[request.projection, request.version].ask(request)
             except Exception as error:
                 log.warning("requests cannot be read", store=self._store.url, error=told(error))
             with anyio.CancelScope(deadline=anyio.current_time() + self._limits.poll_interval_s):

@@ -18,7 +18,7 @@ from bus.core.stored import StoredView, view_fault
 class Poisoned(Exception):
     """The projection cannot process the event at `position` for these keys; the cause is what it raised.
 
-    Without keys the event's keys are not known.
+    Without keys the event's keys are not known. Where it is not `found` yet, it may be an earlier one of a key.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class Poisoned(Exception):
         self.keys = keys
         self.recorded = recorded
         """The event itself, where it was met here."""
+        self.is_found = True
         self.__cause__ = cause
 
 
@@ -49,6 +50,14 @@ class Folded(msgspec.Struct, frozen=True):
     views: Mapping[str, View | None]
     put: tuple[StoredView, ...]
     removed: tuple[str, ...]
+
+    def refused(self, error: ValueError, positions: Sequence[int]) -> Exception:
+        """What a store cannot hold it never will: which of the events made it is found by halves."""
+        if not positions:
+            return error
+        # What an upcaster splits shares a position.
+        different = list(dict.fromkeys(positions))
+        return Poisoned(different[len(different) // 2], error, *[view.key for view in self.put])
 
 
 class Folding:
@@ -129,7 +138,6 @@ class Folding:
         project = self._projection.project
         view_type = self._projection.view
         views: dict[str, View | None] = {}
-        touched_at: dict[str, Recorded[Event]] = {}
         cache = self._cache
         for touch in touches:
             recorded = touch.recorded
@@ -149,10 +157,9 @@ class Folding:
                     raise
                 except BaseException as error:
                     raise Poisoned(recorded.position, error, key, recorded=recorded) from error
-                touched_at[key] = recorded
-        return self._stored(views, touched_at)
+        return self._stored(views, touches)
 
-    def _stored(self, views: dict[str, View | None], touched_at: Mapping[str, Recorded[Event]]) -> Folded:
+    def _stored(self, views: dict[str, View | None], touches: Sequence[Touch]) -> Folded:
         put: list[StoredView] = []
         removed: list[str] = []
         for key, view in views.items():
@@ -170,8 +177,7 @@ class Folding:
                     raise ValueError(f"{view!r} cannot be kept: an index is {fault}")
                 put.append(stored)
             except Exception as error:
-                at = touched_at[key]
-                raise Poisoned(at.position, error, key, recorded=at) from error
+                raise _unstorable(key, touches, error) from error
         return Folded(views, tuple(put), tuple(removed))
 
     def commit(self, folded: Folded) -> None:
@@ -186,3 +192,12 @@ class Folding:
     def forget(self) -> None:
         """Reads everything from the store again: for when nobody knows what it holds."""
         self._cache.clear()
+
+
+def _unstorable(key: str, touches: Sequence[Touch], error: Exception) -> Poisoned:
+    """Which of its events made a view what cannot be kept is found by halves: whoever asks folds fewer of them next."""
+    events = {touch.recorded.position: touch.recorded for touch in touches if key in touch.keys}
+    position = list(events)[len(events) // 2]
+    poison = Poisoned(position, error, key, recorded=events[position])
+    poison.is_found = len(events) == 1
+    return poison

@@ -50,7 +50,9 @@ class Leases:
             with anyio.CancelScope(deadline=anyio.current_time() + self._pause_s()):
                 await self._signal.wait()
             try:
-                await self.look()
+                # What is answered later than that says nothing any more, and another connection may do better.
+                with anyio.fail_after(self._limits.lease_s):
+                    await self.look()
                 self._failures = 0
             except Exception as error:
                 self._failures += 1
@@ -70,14 +72,14 @@ class Leases:
         self._note(await self._store.claim(running, self._owner, self._limits.lease_s))
         if halted:
             for table, checkpoint in (await self._store.prepare(list(halted))).items():
-                halted[table].progress.follow(checkpoint.position)
+                halted[table].follow(checkpoint)
             if any(one.progress.stopped is None for one in halted.values()):
                 self.look_again()
 
     async def release(self) -> None:
-        """Gives everything up, so that others need not wait until it lapses."""
-        if self._held and self._store.shared:
-            await self._store.release([table for table in self._projectors if table in self._held], self._owner)
+        """Gives everything up, so that others need not wait until it lapses; also what a claim has got unheard."""
+        if self._projectors and self._store.shared:
+            await self._store.release(list(self._projectors), self._owner)
 
     def _note(self, claims: Mapping[ViewTable, Claim]) -> None:
         for table, claim in claims.items():

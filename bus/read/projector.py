@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -28,6 +28,8 @@ from bus.runtime.feed import Feed
 from bus.runtime.log import log, named, told
 from bus.runtime.reply import Reply, Signal
 from bus.runtime.supervisor import backoff_s
+
+_FOREIGN = "its views were made from another event store"
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -139,6 +141,11 @@ class Projector:
         if self._claim is not None:
             self._leave()
             self._scope.cancel()
+        if self._is_foreign(checkpoint):
+            # Its positions mean nothing here.
+            if self.progress.stopped is None:
+                self._stop(self.progress.position + 1, _FOREIGN)
+            return
         self.progress.follow(checkpoint.position)
 
     async def run(self) -> None:
@@ -169,9 +176,13 @@ class Projector:
         self._folding.forget()
         self.parking.forget()
         self._subscription.accept(claim.checkpoint)
+        if self._is_foreign(claim.checkpoint):
+            self._stop(self.progress.position + 1, _FOREIGN)
+            return
         self.progress.follow(claim.checkpoint.position)
-        if claim.checkpoint.store_id not in ("", self._event_store.identity):
-            self._stop(claim.checkpoint.position + 1, "its views were made from another event store")
+
+    def _is_foreign(self, checkpoint: Checkpoint) -> bool:
+        return checkpoint.store_id not in ("", self._event_store.identity)
 
     async def _project(self, claim: Claim) -> None:
         while self.progress.stopped is None and self._claim is claim:
@@ -248,7 +259,7 @@ class Projector:
             raise
         except ValueError as error:
             self._uncertain = None
-            self._blame(attempt, error)
+            raise attempt.folded.refused(error, [one.position for one in attempt.batch.events]) from error
         if owned:
             self._advance(attempt)
         elif is_repeated and not self._is_refused:
@@ -256,14 +267,6 @@ class Projector:
             self._is_refused = True
         else:
             self._lose_ownership()
-
-    def _blame(self, attempt: Attempt, error: ValueError) -> NoReturn:
-        """What the store cannot hold it never will. Which event made it is found by halves."""
-        if not attempt.batch.events:
-            raise error
-        # Of positions, since what an upcaster splits shares one.
-        positions = list(dict.fromkeys([recorded.position for recorded in attempt.batch.events]))
-        raise Poisoned(positions[len(positions) // 2], error, *[view.key for view in attempt.folded.put]) from error
 
     async def _make_certain(self, attempt: Attempt) -> None:
         """After a commit that failed: looks which checkpoint the store has, before anything is written again."""
@@ -291,11 +294,7 @@ class Projector:
         self.parking.commit(attempt.changes.parked, (), batch.last)
         self._subscription.accept(batch.last)
         self.progress.advance(batch.last.position, frozenset(attempt.folded.views))
-        self._tell(attempt)
-
-    def _tell(self, attempt: Attempt) -> None:
-        batch, ended = attempt.batch, self._clock.monotonic()
-        name, position = self.projection.name, batch.last.position
+        name, position, ended = self.projection.name, batch.last.position, self._clock.monotonic()
         self._telemetry.projected(
             Projected(name, batch.events, batch.read, position, attempt.started, ended, batch.is_live)
         )
@@ -315,6 +314,7 @@ class Projector:
         if poison.position > self._checkpoint.position + 1:
             # What comes before the event is committed before the event is tried again.
             self._until = poison.position - 1
+            await anyio.lowlevel.checkpoint()
             return
         self._until = None
         self._poisonings += 1

@@ -72,6 +72,8 @@ class Queries:
             view: msgspec.json.Decoder(view).decode for view in application.projection_of
         }
         self._is_open = True
+        self.may_park = frozenset([one.name for one in application.projections if one.on_poison is PARK])
+        """Projections that may have dead letters."""
 
     def close(self) -> None:
         """Refuses what is asked from now on."""
@@ -144,6 +146,7 @@ class Queries:
                 decoders=self._decoders,
                 positions=positions,
                 after=after,
+                may_park=self.may_park,
                 limits=self._limits,
             )
             try:
@@ -175,6 +178,7 @@ class SnapshotViews:
         decoders: Mapping[type[View], Callable[[bytes], View]],
         positions: Mapping[str, int],
         after: After,
+        may_park: frozenset[str],
         limits: Limits,
     ) -> None:
         self._application = application
@@ -182,9 +186,11 @@ class SnapshotViews:
         self._decoders = decoders
         self._positions = positions
         self._after = after
+        self._may_park = may_park
         self._find_views_max = limits.find_views_max
         self._find_values_max = limits.find_values_max
         self._entered: set[str] = set()
+        """Projections that were looked through for dead letters."""
         self.keys: dict[str, set[str] | None] = {}
         """As in `Reads`."""
         self.outdated: str | None = None
@@ -255,7 +261,7 @@ class SnapshotViews:
         if self._positions[projection.name] < self._after.position:
             self.outdated = projection.name
             raise _StartAgain
-        if projection.name not in self._entered:
+        if projection.name not in self._entered and projection.name in self._may_park:
             await check_parked(self._reader, projection, self._after)
             self._entered.add(projection.name)
         return projection
@@ -272,7 +278,7 @@ class SnapshotViews:
 
 async def check_parked(reader: ViewReader, projection: Projection[Any, Any], after: After) -> None:
     """Raises `Parked` where one of the events asked for is a dead letter in this snapshot."""
-    if projection.on_poison is not PARK or after.first > after.position:
+    if after.first > after.position:
         return
     for letter in await reader.letters(table_of(projection), after.first, after.position):
         if after.stream in (None, letter.stream):

@@ -12,7 +12,7 @@ from bus.core.projection import Projection
 from bus.core.schema import Schema
 from bus.core.stored import Checkpoint, ViewChanges, ViewTable
 from bus.ports import Clock, EventStore, ViewStore
-from bus.read.folding import Folded, Folding, Poisoned, Touch
+from bus.read.folding import Folded, Folding, Poisoned, StaleShape, Touch
 from bus.read.parking import Parking, storable
 
 
@@ -66,14 +66,30 @@ class Replaying:
     async def retry(self, key: str, checkpoint: Checkpoint, epoch: int) -> Replayed:
         """Brings the next letters of a key into its view, up to one that fails again."""
         letters = await self._view_store.letters(self._table, key, limit=self._limits.projection_events_max)
-        self._folding.remember([key], await self._view_store.load(self._table, [key]))
-        folded, done, failed, error = await self._fold(letters, key)
-        again = () if failed is None else (self._tried(failed, str(error)),)
-        gone = tuple([(letter.key, letter.position) for letter in (*done, *(() if failed is None else (failed,)))])
-        changes = ViewChanges(checkpoint, checkpoint, folded.put, folded.removed, epoch, again, gone)
-        await self._commit(changes)
-        self._folding.commit(folded)
-        return Replayed(len(done), self._parking.letters.get(key, 0), error, frozenset(folded.views))
+        try:
+            self._folding.remember([key], await self._view_store.load(self._table, [key]))
+        except StaleShape as fault:
+            # That of a key that waits concerns nobody else.
+            return Replayed(0, self._parking.letters.get(key, 0), str(fault), frozenset())
+        refused: Poisoned | None = None
+        while True:
+            folded, done, failed, error = await self._fold(letters if refused is None else (), key)
+            if refused is not None:
+                failed, error = letters[0], str(refused)
+            again = () if failed is None else (self._tried(failed, str(error)),)
+            gone = tuple([(letter.key, letter.position) for letter in (*done, *(() if failed is None else (failed,)))])
+            changes = ViewChanges(checkpoint, checkpoint, folded.put, folded.removed, epoch, again, gone)
+            try:
+                await self._commit(changes)
+            except ValueError as fault:
+                if not done:
+                    raise
+                # What the store cannot hold it never will. Which letter made it is found by halves.
+                letters = done[: max(1, len(done) // 2)]
+                refused = Poisoned(letters[0].position, fault, key) if len(done) == 1 else None
+                continue
+            self._folding.commit(folded)
+            return Replayed(len(done), self._parking.letters.get(key, 0), error, frozenset(folded.views))
 
     async def discard(self, key: str, position: int, checkpoint: Checkpoint, epoch: int) -> bool:
         """Removes one letter; False where there is none."""
@@ -86,6 +102,9 @@ class Replaying:
     async def _commit(self, changes: ViewChanges) -> None:
         try:
             is_written = await self._view_store.commit(self._table, changes)
+        except ValueError:
+            # Nothing was written, for certain.
+            raise
         except BaseException:
             self._parking.is_known = False
             raise
@@ -112,8 +131,13 @@ class Replaying:
                 folded = self._folding.fold(touches)
                 break
             except Poisoned as poison:
-                failed, error = next(one for one in letters if one.position == poison.position), str(poison)
                 touches = [touch for touch in touches if touch.recorded.position < poison.position]
+                if poison.is_found:
+                    failed, error = next(one for one in letters if one.position == poison.position), str(poison)
+                else:
+                    # The others are for another step.
+                    letters = [letter for letter in letters if letter.position < poison.position]
+                    failed = error = None
         done = letters if failed is None else letters[: letters.index(failed)]
         return folded, done, failed, error
 

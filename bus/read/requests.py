@@ -27,6 +27,8 @@ class Requests:
         """What is left of the first one; None before it is begun."""
         self._events = 0
         self._errors: dict[str, str] = {}
+        self._is_discarded = False
+        """Whether the first one, to discard, has been carried out, but not answered yet."""
 
     @property
     def are_waiting(self) -> bool:
@@ -44,6 +46,7 @@ class Requests:
         """Leaves everything to whoever projects next: what is not answered in the store is asked again."""
         self._open.clear()
         self._keys = None
+        self._is_discarded = False
 
     async def step(self, checkpoint: Checkpoint, epoch: int) -> frozenset[str]:
         """Does a part of the first request, and answers it where that was the last; returns the keys of changed views.
@@ -54,7 +57,10 @@ class Requests:
         if request.action == "discard":
             assert request.key is not None
             assert request.position is not None
-            found = await self._replaying.discard(request.key, request.position, checkpoint, epoch)
+            found = self._is_discarded or await self._replaying.discard(
+                request.key, request.position, checkpoint, epoch
+            )
+            self._is_discarded = found
             await self._answer(request, found, "discarded" if found else "there is no such letter")
             return frozenset()
         if self._keys is None:
@@ -64,12 +70,13 @@ class Requests:
         if not self._keys:
             await self._answer(request, not self._errors, self._summary(request))
             return frozenset()
-        replayed = await self._replaying.retry(self._keys[-1], checkpoint, epoch)
+        keys = self._keys
+        replayed = await self._replaying.retry(keys[-1], checkpoint, epoch)
         self._events += replayed.events
         if replayed.error is not None:
-            self._errors[self._keys[-1]] = replayed.error
+            self._errors[keys[-1]] = replayed.error
         if replayed.error is not None or not replayed.left:
-            self._keys.pop()
+            keys.pop()
         return replayed.views
 
     def _summary(self, request: Request) -> str:
@@ -85,6 +92,9 @@ class Requests:
     async def _answer(self, request: Request, is_done: bool, answer: str) -> None:
         told = msgspec.structs.replace(request, answered_at=self._clock.now(), is_done=is_done, answer=answer)
         await self._view_store.answer(told)
-        self._open.popleft()
-        self._keys = None
+        # Everything may have been left to another process meanwhile.
+        if self._open and self._open[0] is request:
+            self._open.popleft()
+            self._keys = None
+            self._is_discarded = False
         self.on_answer(told)

@@ -11,7 +11,7 @@ from bus.core.errors import DefinitionError, ViewsMismatch
 from bus.core.letters import Action, After, DeadLetter, Request
 from bus.core.limits import Limits
 from bus.core.messages import Answer, Query
-from bus.core.projection import PARK, Projection
+from bus.core.projection import Projection
 from bus.core.stored import Checkpoint, table_of
 from bus.ports import Clock, EventStore, Telemetry, ViewStore, Waking
 from bus.read.desk import Desk
@@ -91,8 +91,14 @@ class ReadSide:
             new_reply=self._new_reply,
             limits=self._limits,
         )
-        await self._leases.look()
-        self._has_letters = any([await self._view_store.parked(table_of(one)) for one in projections])
+        try:
+            await self._leases.look()
+            # A projection that parks no more may have letters from when it did.
+            left = [one.name for one in projections if await self._view_store.parked(table_of(one))]
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await self.release()
+            raise
         self.desk = Desk(self._view_store, self.projectors.values(), new_reply=self._new_reply, limits=self._limits)
         self.progress = {name: projector.progress for name, projector in self.projectors.items()}
         self.queries = Queries(
@@ -103,6 +109,7 @@ class ReadSide:
             telemetry=self._telemetry,
             limits=self._limits,
         )
+        self.queries.may_park |= frozenset(left)
 
     def start(self) -> None:
         """Starts the projectors, and what tells them of events and views that other processes commit."""
@@ -111,7 +118,7 @@ class ReadSide:
             # Without a projector too: other processes' projectors hear of this one's events by it. What this process
             # has appended itself is known already, and wakes nobody again.
             start("following events", Following(self._event_store, self._feed.learn, limits).run)
-        if self._has_letters or any(one.projection.on_poison is PARK for one in self.projectors.values()):
+        if self.queries.may_park:
             start("desk", self.desk.run)
         if self._view_store.shared:
             start("leases", self._leases.run)
@@ -215,10 +222,9 @@ class ReadSide:
         waiting = set(names)
         while True:
             for name in [name for name in waiting if self.progress[name].position >= after.position]:
-                projection = self.projectors[name].projection
-                if projection.on_poison is PARK:
+                if name in self.queries.may_park:
                     async with self._view_store.snapshot() as reader:
-                        await check_parked(reader, projection, after)
+                        await check_parked(reader, self.projectors[name].projection, after)
                 waiting.remove(name)
             if not waiting:
                 return

@@ -1,5 +1,6 @@
 """The stores in memory keep the laws of their ports, on both event loops."""
 
+import msgspec
 import pytest
 
 from bus.core.stored import Appended, Stale
@@ -8,7 +9,7 @@ from tests.contracts.entries import NOON, entry
 from tests.contracts.event_reading import EventReadingLaws
 from tests.contracts.event_store import EventStoreLaws, NewStore
 from tests.contracts.leases import LeaseLaws, NewPair
-from tests.contracts.letters import LetterLaws
+from tests.contracts.letters import LetterLaws, request
 from tests.contracts.snapshots import SnapshotLaws
 from tests.contracts.view_finding import ViewFindingLaws
 from tests.contracts.view_reindexing import ViewReindexingLaws
@@ -51,3 +52,14 @@ async def test_what_records_nothing_takes_no_memory() -> None:
         for _ in range(3):
             await store.append([entry("a-1", 0, "c1")], NOON)
         assert len(store._batches) == 1
+
+
+async def test_requests_that_were_answered_long_ago_are_forgotten() -> None:
+    async with MemoryViewStore() as store:
+        for number in range(1_500):
+            await store.ask(request(number))
+            await store.answer(msgspec.structs.replace(request(number), answered_at=NOON))
+        await store.ask(request(1_500))
+        assert await store.asked("request-0") is None
+        assert await store.asked("request-1499") is not None
+        assert len(await store.requests(is_open=False, limit=9_999)) == 1_000

@@ -155,6 +155,7 @@ async def answers(store: ViewStore, rows: Sequence[StoredView], questions: Seque
                 decoders={Row: msgspec.json.Decoder(Row).decode},
                 positions={"rows": FIRST.position},
                 after=After(0, 1),
+                may_park=frozenset(),
                 limits=Limits(),
             )
             for where, order_by, limit, key, after in questions:

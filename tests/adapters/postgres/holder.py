@@ -24,8 +24,7 @@ class StoppingViewStore(PostgresViewStore):
         self._was_stopped = False
         self.outcomes: list[tuple[str, int, bool]] = []
         """Of each commit the projection, the position, and whether it was written."""
-        self.tried = anyio.Event()
-        """Set when the first is known."""
+        self.has_outcome = anyio.Event()
 
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
         if not self._was_stopped:
@@ -35,7 +34,7 @@ class StoppingViewStore(PostgresViewStore):
         with anyio.CancelScope(shield=True):
             written = await super().commit(table, changes)
             self.outcomes.append((table.projection, changes.checkpoint.position, written))
-            self.tried.set()
+            self.has_outcome.set()
         return written
 
 
@@ -45,9 +44,10 @@ async def main(url: str) -> None:
     async with Bus(LEDGER, event_store=PostgresEventStore(url), view_store=views, limits=LIMITS) as bus:
         print(json.dumps([one.name for one in bus.statistics().projections if one.is_here]), flush=True)
         while line := await anyio.to_thread.run_sync(sys.stdin.readline):
-            await views.tried.wait()
             balance = await bus.query(GetBalance("a"), after=int(line))
             journal = await bus.query(GetJournal(), after=int(line))
+            # Others bring the views forward while the commit that was stopped is still on its way.
+            await views.has_outcome.wait()
             told = {
                 "balance": balance and balance.positions,
                 "journal": journal and [position for position, *_ in journal.entries],

@@ -1,16 +1,21 @@
 """Connections come back, or are not used again; none is left."""
 
 import asyncio
+import gc
 from collections.abc import Callable
+from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from adapters.postgres import PostgresEventStore
+from adapters.postgres import PostgresEventStore, PostgresViewStore
 from adapters.postgres.connections import Connections
 from adapters.postgres.urls import target_of
+from bus import Bus
 from bus.core.errors import StoreUnavailable, Unusable
 from tests.adapters.postgres.conftest import Sql
+from tests.support.ledger import LEDGER
 
 NewUrl = Callable[[], str]
 
@@ -101,3 +106,15 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
 async def test_under_trio_it_says_that_it_needs_asyncio(anyio_backend: str) -> None:
     with pytest.raises(Unusable, match="need asyncio"):
         await PostgresEventStore("postgresql://127.0.0.1:1/none").__aenter__()
+
+
+async def test_a_bus_that_is_left_while_a_connection_is_being_made_leaves_no_error_to_the_loop(new_url: NewUrl) -> None:
+    url, told = new_url(), list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    for _ in range(10):
+        async with Bus(LEDGER, event_store=PostgresEventStore(url), view_store=PostgresViewStore(url)):
+            pass
+    gc.collect()
+    await anyio.lowlevel.checkpoint()
+    asyncio.get_running_loop().set_exception_handler(None)
+    assert told == []

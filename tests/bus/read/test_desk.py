@@ -3,9 +3,10 @@
 import anyio
 import pytest
 
-from bus import PARK, Bus, Limits
+from bus import PARK, Bus, Limits, MemoryViewStore
 from tests.bus.read.test_leases import Place, here
 from tests.bus.read.test_replaying import Switch, seen, waiting
+from tests.contracts.letters import request
 from tests.support.ledger import Deposit, balances, ledger
 
 LIMITS = Limits(poll_interval_s=0.5)
@@ -64,3 +65,15 @@ async def test_a_request_survives_the_process_that_began_it() -> None:
             assert here(new) >= {"balances"}
             old_views.let_go("balances")
         assert (await waiting(new), await seen(new)) == ([], [1])
+
+
+async def test_requests_that_nobody_will_ever_carry_out_do_not_stand_before_others() -> None:
+    switch, views = Switch(2), MemoryViewStore()
+    async with Bus(ledger(balances(switch.project, version=2, on_poison=PARK)), view_store=views, limits=LIMITS) as bus:
+        await bus.send(Deposit("a", 2))
+        await bus.wait_settled()
+        for number in range(250):
+            await views.ask(request(number))
+        switch.amounts.clear()
+        done = await bus.retry_dead_letters("balances", timeout=5)
+        assert (done.is_done, await seen(bus)) == (True, [1])

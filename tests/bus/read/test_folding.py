@@ -1,6 +1,7 @@
 """Folding: what a projection's functions may return, and at which event they are blamed for what they may not."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,6 +66,23 @@ def blamed(one: Folding, events: list[Recorded[Event]]) -> Poisoned:
     with pytest.raises(Poisoned) as caught:
         fold(one, events)
     return caught.value
+
+
+def test_the_event_that_made_a_view_what_cannot_be_kept_is_found_by_halves() -> None:
+    one = folding(lambda view, recorded, key: Row("", float("nan") if recorded.position >= 30 else 0.0))
+    sound, until, steps = 0, 100, 0
+    while until > sound:
+        steps += 1
+        with suppress(Poisoned):
+            fold(one, noted(*"x" * 100)[sound:until])
+            sound, until = until, 100
+            continue
+        poison = blamed(one, noted(*"x" * 100)[sound:until])
+        assert poison.is_found == (until == sound + 1)
+        if poison.is_found:
+            break
+        until = poison.position - 1
+    assert (sound, steps < 30) == (29, True)
 
 
 def test_events_are_folded_in_order_onto_what_is_stored() -> None:

@@ -1,13 +1,15 @@
 """Leases: each projection is run by one of the processes that share its views, and by another when that one is gone."""
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 import anyio.lowlevel
 import pytest
 
 from bus import Application, Bus, Limits, MemoryEventStore, MemoryViewStore, ProjectionStopped
-from bus.core.stored import Checkpoint, ViewChanges, ViewTable
+from bus.core.errors import StoreUnavailable
+from bus.core.stored import Checkpoint, Claim, ViewChanges, ViewTable
 from tests.support.ledger import LEDGER, Deposit, GetBalance, GetJournal, balances, ledger, stored_entries
 from tests.support.projecting import POISON, Brittle, of
 from tests.support.views import Fault, ToldViewStore
@@ -287,3 +289,70 @@ async def test_a_store_that_refuses_what_it_grants_is_asked_ever_more_slowly() -
         assert 3 * 10 < views.commits_tried < 3 * 30
         views.commit = commit  # type: ignore[method-assign]
         assert await balance_of(bus, after=receipt.position) == [1]
+
+
+async def test_who_shares_views_but_not_the_events_they_are_made_from_is_told_and_waits_for_nothing() -> None:
+    place = Place()
+    (one, _), (other, other_views) = place.bus(), place.bus()
+    other = Bus(LEDGER, event_store=MemoryEventStore(), view_store=other_views)
+    async with one, other:
+        for _ in range(5):
+            receipt = await one.send(Deposit("a"))
+        await one.wait_projected(receipt)
+        mine = await other.send(Deposit("a"))
+        with pytest.raises(ProjectionStopped, match="another event store"):
+            await other.query(GetBalance("a"), after=mine)
+        await anyio.sleep(60)
+        assert [projection.stopped is None for projection in other.statistics().projections] == [False] * len(ALL)
+        assert here(one) == ALL
+
+
+async def test_an_opening_that_fails_gives_up_what_it_had_got_already() -> None:
+    class Failing(ToldViewStore):
+        async def parked(self, table: ViewTable) -> Mapping[str, int]:
+            raise StoreUnavailable("it fails after the leases were taken", store=self.url)
+
+    place = Place()
+    with pytest.raises(StoreUnavailable):
+        async with Bus(LEDGER, event_store=place.events, view_store=Failing(place.kept)):
+            pass
+    bus, _ = place.bus(limits=Limits(lease_s=1_000))
+    async with bus:
+        assert here(bus) == ALL
+
+
+async def test_what_others_record_while_the_bus_is_taken_apart_is_no_work_of_its_own() -> None:
+    class Telling(MemoryEventStore):
+        async def follow(self, heard: Callable[[int], None]) -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                heard(99)
+
+    async with Bus(LEDGER, event_store=Telling(shared=True), view_store=MemoryViewStore(shared=True)) as bus:
+        await bus.send(Deposit("a"))
+    assert bus.report is not None
+    assert bus.report.is_clean
+
+
+async def test_a_claim_that_is_never_answered_keeps_nobody_from_following_for_longer_than_a_lease() -> None:
+    class Silent(ToldViewStore):
+        is_silent = False
+
+        async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
+            if self.is_silent:
+                self.is_silent = False
+                await anyio.sleep_forever()
+            return await super().claim(tables, owner, lease_s)
+
+    place, limits = Place(), Limits(lease_s=3)
+    silent = Silent(place.kept)
+    one = Bus(LEDGER, event_store=place.events, view_store=silent, limits=limits)
+    other, _ = place.bus(limits=limits)
+    async with one, other:
+        silent.is_silent = True
+        await anyio.sleep(3)
+        receipt = await other.send(Deposit("a"))
+        await other.wait_projected(receipt, timeout=4)
+        await one.wait_projected(receipt, timeout=4)
+        assert (here(one), here(other)) == (set(), ALL)

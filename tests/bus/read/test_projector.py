@@ -295,3 +295,19 @@ async def test_telemetry_hears_of_each_failure_with_the_event_that_made_it() -> 
         ("projection", "balances", 2, receipt.command_id),
         ("projection-store", "balances", 1, None),
     ]
+
+
+async def test_what_a_store_cannot_keep_is_found_in_a_long_batch_without_holding_up_the_event_loop() -> None:
+    folded = 0
+
+    def project(view: Balance | None, recorded: Recorded[AccountEvent], key: str) -> Balance:
+        nonlocal folded
+        folded += 1
+        return Balance(key, 1, [float("nan") if recorded.position >= 2 else 1])  # type: ignore[list-item]
+
+    store = MemoryEventStore()
+    await record(store, *[Deposit("a")] * 500)
+    async with Bus(ledger(balances(project)), event_store=store) as bus:
+        with pytest.raises(ProjectionStopped, match="position 2: ValidationError"):
+            await bus.wait_settled()
+    assert folded < 10_000

@@ -3,10 +3,12 @@
 import random
 
 import anyio
+import msgspec
 import pytest
 
-from bus import PARK, Bus, Limits, MemoryEventStore, MemoryViewStore, Parked, ProjectionStopped, Recorded, Removed
+from bus import PARK, STOP, Bus, Limits, MemoryEventStore, MemoryViewStore, Parked, ProjectionStopped, Recorded, Removed
 from bus.core.letters import Request
+from bus.core.stored import StoredView, ViewChanges, ViewTable
 from tests.support.ledger import (
     AccountEvent,
     Balance,
@@ -226,3 +228,98 @@ async def test_letters_and_ids_that_there_are_not() -> None:
             await bus.discard_dead_letter("balances:2:1:a", reason="")
         with pytest.raises(TypeError, match="no projection none"):
             await bus.retry_dead_letters("none")
+
+
+class Fussy(ToldViewStore):
+    """Cannot hold some views, which only the database can tell."""
+
+    cannot: str = ""
+
+    async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
+        if self.cannot and any(self.cannot in view.payload.decode() for view in changes.put):
+            raise ValueError(f"{self.cannot} cannot be held")
+        return await super().commit(table, changes)
+
+
+@pytest.mark.parametrize("place", range(2, 9))
+async def test_a_letter_that_makes_what_the_store_cannot_hold_stays_and_keeps_nobody_else(place: int) -> None:
+    switch, views = Switch(2), Fussy()
+    async with Bus(ledger(balances(switch.project, on_poison=PARK)), view_store=views) as bus:
+        for amount in range(1, 9):
+            await bus.send(Deposit("a", amount))
+        await bus.wait_settled()
+        assert len(await waiting(bus)) == 7
+        switch.amounts.clear()
+        views.cannot = f",{place}"
+        done = await bus.retry_dead_letters("balances")
+        assert not done.is_done
+        assert done.answer == (
+            f"{place - 2} events are in the views now; key 'a' failed again: ValueError: ,{place} cannot be held"
+        )
+        assert await seen(bus) == list(range(1, place))
+        letters = [letter async for letter in bus.dead_letters()]
+        assert [letter.position for letter in letters] == list(range(place, 9))
+        assert letters[0].error == f"ValueError: ,{place} cannot be held"
+        await bus.query(GetBalance("b"), after=await bus.send(Deposit("b", 1)))
+        views.cannot = ""
+        assert (await bus.retry_dead_letters("balances")).is_done
+        assert await seen(bus) == list(range(1, 9))
+
+
+@pytest.mark.parametrize("place", range(2, 9))
+async def test_a_letter_that_makes_what_nobody_can_keep_is_found(place: int) -> None:
+    mended = False
+
+    def project(view: Balance | None, recorded: Recorded[AccountEvent], key: str) -> Balance | Removed:
+        if recorded.position == 2 and not mended:
+            raise ZeroDivisionError
+        found = project_balance(view, recorded, key)
+        assert isinstance(found, Balance)
+        return msgspec.structs.replace(found, balance=float("nan")) if recorded.position >= place else found
+
+    async with Bus(ledger(balances(project, on_poison=PARK))) as bus:
+        for amount in range(1, 9):
+            await bus.send(Deposit("a", amount))
+        await bus.wait_settled()
+        mended = True
+        done = await bus.retry_dead_letters("balances")
+        assert done.answer.startswith(f"{place - 2} events are in the views now; key 'a' failed again: ValidationError")
+        assert await seen(bus) == list(range(1, place))
+        assert [at for _, at in await waiting(bus)] == list(range(place, 9))
+
+
+async def test_a_parked_key_whose_view_has_another_shape_stops_nobody_when_it_is_retried() -> None:
+    switch, events, views = Switch(2), MemoryEventStore(), MemoryViewStore()
+    application = ledger(balances(switch.project, on_poison=PARK))
+    async with Bus(application, event_store=events, view_store=views) as bus:
+        for amount in (1, 2):
+            await bus.send(Deposit("a", amount))
+        await bus.wait_settled()
+    async with views:
+        (table,) = [one for one in await views.tables() if one.projection == "balances"]
+        at = (await views.prepare([table]))[table]
+        await views.commit(table, ViewChanges(at, at, (StoredView("a", b"{}", (0, "a")),), ()))
+    async with Bus(application, event_store=events, view_store=views) as bus:
+        done = await bus.retry_dead_letters("balances")
+        assert not done.is_done
+        assert "the stored view of key 'a' does not decode" in done.answer
+        assert await waiting(bus) == [("a", 2)]
+        await bus.query(GetBalance("b"), after=await bus.send(Deposit("b", 1)))
+
+
+async def test_who_waits_is_told_of_letters_also_where_the_projection_parks_no_more() -> None:
+    switch, events, views = Switch(2), MemoryEventStore(), MemoryViewStore()
+    parks, stops = [ledger(balances(switch.project, on_poison=poison)) for poison in (PARK, STOP)]
+    async with Bus(parks, event_store=events, view_store=views) as bus:
+        receipt = await bus.send(Deposit("a", 2))
+        await bus.wait_settled()
+    async with Bus(stops, event_store=events, view_store=views) as bus:
+        for one in (receipt, await bus.send(Deposit("a", 1))):
+            with pytest.raises(Parked):
+                await bus.query(GetBalance("a"), after=one)
+            with pytest.raises(Parked):
+                await bus.wait_projected(one)
+        switch.amounts.clear()
+        assert (await bus.retry_dead_letters("balances")).is_done
+        await bus.query(GetBalance("a"), after=receipt)
+        assert await seen(bus) == [1, 2]

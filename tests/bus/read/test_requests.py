@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 
 import msgspec
+import pytest
 
+from bus.core.errors import StoreUnavailable
 from bus.core.letters import Request
 from bus.core.stored import Checkpoint, ViewTable
 from bus.memory import MemoryViewStore
@@ -29,7 +31,7 @@ class Told:
 
     async def discard(self, key: str, position: int, checkpoint: Checkpoint, epoch: int) -> bool:
         self.asked.append(f"{key} {position}")
-        return position == 1
+        return position == 1 and self.asked.count("k 1") == 1
 
 
 def retry(number: int, key: str | None = None) -> Request:
@@ -87,6 +89,31 @@ async def test_requests_are_worked_off_in_the_order_asked() -> None:
         (False, "there is no such letter"),
         (True, "key 'none' is not parked"),
     ]
+
+
+async def test_a_letter_whose_discarding_could_not_be_answered_at_first_was_discarded() -> None:
+    class Failing(MemoryViewStore):
+        fails = True
+
+        async def answer(self, request: Request) -> None:
+            if self.fails:
+                self.fails = False
+                raise StoreUnavailable("it fails once", store=self.url)
+            await super().answer(request)
+
+    parking = Parking(TABLE)
+    parking.begin({"k": 1})
+    async with Failing() as store:
+        requests = Requests(Told(), parking, view_store=store, clock=LoopClock())  # type: ignore[arg-type]
+        for number in (1, 2):
+            await store.ask(request(number))
+            requests.add(request(number))
+        with pytest.raises(StoreUnavailable):
+            await requests.step(Checkpoint(), 0)
+        while requests.are_waiting:
+            await requests.step(Checkpoint(), 0)
+        answers = [one.answer for one in await store.requests(is_open=False, limit=9)]
+    assert answers == ["discarded", "there is no such letter"]
 
 
 async def test_what_is_left_to_another_process_is_forgotten_here() -> None:
