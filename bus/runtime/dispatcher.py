@@ -53,6 +53,8 @@ class Dispatcher(Generic[A]):
         self.ready: list[A] = []
         self.held: list[A] = []
         """Actors that got mail while a turn had them, and are ready when a turn has ended."""
+        self.is_alone = False
+        """Whether no turn is to begin beside another one for the time being."""
         self.turns = 0
 
     def wake(self, actor: A) -> None:
@@ -110,9 +112,9 @@ class Dispatcher(Generic[A]):
             self.held += [actor for actor in ready if actor.busy]
             ready = [actor for actor in ready if not actor.busy]
         at_work = self._in_turns + len(ready)
-        if self._under_way and len(ready) < least:
+        if self._under_way and (self.is_alone or len(ready) < least):
             share = 0
-        elif self._under_way or at_work >= 2 * least:
+        elif self._under_way or (at_work >= 2 * least and not self.is_alone):
             share = max(least, -(-at_work // self._turns_max))
         else:
             share = at_work

@@ -23,6 +23,7 @@ from bus.write.deciding import Deciding, Turn
 from bus.write.directory import Actor, Directory
 from bus.write.envelope import Envelope
 from bus.write.intake import Intake
+from bus.write.neighbours import Neighbours
 from bus.write.observing import observing
 from bus.write.recovery import Found, Recovery
 from bus.write.settling import Settling
@@ -51,6 +52,7 @@ class WriteSide:
         self._clock = clock
         self._limits = limits
         self._observing = observing(telemetry, clock)
+        self._neighbours = Neighbours()
         self._turns: list[Turn] = []
         """Those under way; more than one only where the store takes more appends at once."""
         self._recovering: set[Actor] = set()
@@ -175,6 +177,8 @@ class WriteSide:
             return again
         again = self._settling.committed(turn, outcome)
         self.commit.events += turn.events
+        if self._store.appends_at_once > 1 and self._neighbours.note(self._feed.head, outcome.events + turn.events):
+            self.dispatcher.is_alone = self._neighbours.are_writing
         if observed is not None:
             observed.turn_committed(turn, committing, (outcome.commands, outcome.events + turn.events), again)
         return again

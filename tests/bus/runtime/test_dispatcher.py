@@ -150,6 +150,20 @@ async def test_a_turn_beside_another_takes_no_more_than_makes_both_of_a_size() -
         assert await turns.end(0) == [boxes[2:7], boxes[7:]]
 
 
+async def test_who_is_to_take_one_turn_at_a_time_does_so_until_told_otherwise() -> None:
+    turns, boxes = Turns(), [Box() for _ in range(6)]
+    turns.dispatcher.is_alone = True
+    async with turns.running():
+        turns.put(*boxes[:4])
+        assert await turns.settle() == [boxes[:4]]
+        turns.put(*boxes[4:])
+        assert await turns.settle() == [boxes[:4]]
+        assert await turns.end(0) == [boxes[4:]]
+        turns.dispatcher.is_alone = False
+        turns.put(*boxes[:4])
+        assert await turns.settle() == [boxes[4:], boxes[:3]]
+
+
 async def test_fewer_than_the_least_wait_for_the_end_of_the_other_turn_and_then_go_together() -> None:
     turns, boxes = Turns(actors_min=3), [Box() for _ in range(6)]
     async with turns.running():
