@@ -324,8 +324,8 @@ class MemoryViewStore(_Opened):
         return self._requests.get(request_id)
 
     async def answer(self, request: Request) -> None:
-        self._check_open()
-        self._requests[request.id] = request
+        if (asked := await self.asked(request.id)) and asked.answered_at is None:
+            self._requests[request.id] = request
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator["MemoryViewReader"]:

@@ -285,7 +285,7 @@ class ViewStore(ViewDesk, Protocol):
         ...
 
     async def answer(self, request: Request) -> None:
-        """Keeps a request as it is now: answered."""
+        """Keeps a request as it is now, answered, unless somebody was quicker: the first answer stands."""
         ...
 
     def snapshot(self) -> AbstractAsyncContextManager[ViewReader]:

@@ -86,8 +86,8 @@ def retry(
 ) -> int:
     """Let the bus that runs the projection bring parked events into its views, in order.
 
-    The exit code is 1 where some failed again, which leaves them parked, or where nobody carried it out in time; then
-    whoever runs the projection next does.
+    Asked is whoever runs the latest version of each projection. The exit code is 1 where some failed again, which
+    leaves them parked, or where nobody carried it out in time; then whoever runs the projection next does.
 
     Parameters
     ----------
@@ -161,7 +161,9 @@ async def _show(url: str, letter_id: str, store: str | None) -> None:
 
 async def _retry(url: str, projection: str | None, key: str | None, wait_s: float) -> int:
     async with stores.view_desk(url) as desk:
-        tables = await _tables(desk, projection)
+        # Of a projection's versions somebody runs the latest.
+        latest = {table.projection: table for table in await _tables(desk, projection)}
+        tables = latest.values()
         waiting = [table for table in tables if (parked := await desk.parked(table)) and key in (None, *parked)]
         if not waiting:
             print("nothing is parked" if key is None else f"key {key!r} is not parked")

@@ -30,7 +30,7 @@ FORGET = """
 DELETE FROM {schema}.requests
 WHERE NOT is_open AND request_key <= (SELECT max(request_key) FROM {schema}.requests) - 1000
 """
-ANSWER = "UPDATE {schema}.requests SET is_open = false, request = $2 WHERE id = $1"
+ANSWER = "UPDATE {schema}.requests SET is_open = false, request = $2 WHERE id = $1 AND is_open"
 REQUESTS = "SELECT request FROM {schema}.requests WHERE is_open = $1 ORDER BY request_key LIMIT $2"
 ASKED = "SELECT request FROM {schema}.requests WHERE id = $1"
 

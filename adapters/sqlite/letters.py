@@ -30,7 +30,7 @@ _ASK = "INSERT INTO requests(id, is_open, request) VALUES (?, 1, ?)"
 _FORGET = """
 DELETE FROM requests WHERE is_open = 0 AND request_key <= (SELECT max(request_key) FROM requests) - 1000
 """
-_ANSWER = "UPDATE requests SET is_open = 0, request = ? WHERE id = ?"
+_ANSWER = "UPDATE requests SET is_open = 0, request = ? WHERE id = ? AND is_open = 1"
 _REQUESTS = "SELECT request FROM requests WHERE is_open = ? ORDER BY request_key LIMIT ?"
 _ASKED = "SELECT request FROM requests WHERE id = ?"
 

@@ -138,6 +138,9 @@ class LetterLaws:
             assert list(await store.requests(is_open=True, limit=2)) == [request(1), request(2)]
             done = msgspec.structs.replace(request(2), answered_at=NOON, is_done=True, answer="it's done")
             await store.answer(done)
+            # Whoever was paused meanwhile comes too late.
+            await store.answer(msgspec.structs.replace(done, answer="it's done twice"))
+            await store.answer(request(99))
         async with store:
             assert list(await store.requests(is_open=True, limit=9)) == [request(1), request(3)]
             assert list(await store.requests(is_open=False, limit=9)) == [done]

@@ -117,6 +117,26 @@ async def test_where_no_bus_runs_the_request_waits_for_one(
         assert await seen(bus) == [1, 3, 5]
 
 
+async def test_letters_of_a_version_that_was_replaced_are_asked_of_nobody(
+    stores: tuple[str, Bus], switch: Switch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, bus = stores
+    async with bus:
+        await park(bus)
+    switch.amounts.clear()
+    newer = Bus(
+        ledger(balances(version=2, on_poison=PARK)),
+        event_store=SqliteEventStore(tmp_path / "ledger.db"),
+        view_store=SqliteViewStore(tmp_path / "ledger-views.db"),
+        limits=LIMITS,
+    )
+    async with newer:
+        await newer.wait_settled()
+        assert await call("retry", "--store", url) == 0
+        assert capsys.readouterr().out == "nothing is parked\n"
+        assert await seen(newer) == [1, 3, 5]
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
