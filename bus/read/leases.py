@@ -1,5 +1,6 @@
 """Leases: settles with other processes which of them projects what, and follows the views that others bring forward."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 
 import anyio
@@ -36,6 +37,8 @@ class Leases:
         self._signal = Signal(new_reply)
         self._held: set[ViewTable] = set()
         """What the store has said last."""
+        self._renew_at = -math.inf
+        """When the leases that are here are to be renewed, on the loop's clock."""
         self._failures = 0
         for projector in self._projectors.values():
             projector.on_leave = self.look_again
@@ -68,8 +71,15 @@ class Leases:
             # Another process may run other code, or have better luck.
             await self._store.release(useless, self._owner)
             self._held.difference_update(useless)
-        running = [table for table in self._projectors if table not in halted]
-        self._note(await self._store.claim(running, self._owner, self._limits.lease_s))
+        now = anyio.current_time()
+        is_due = now >= self._renew_at
+        # Its own leases are renewed in time, and not at each piece of news: a renewal is a durable write.
+        wanted = [table for table in self._projectors if table not in halted and (is_due or not self._has(table))]
+        if wanted:
+            self._note(await self._store.claim(wanted, self._owner, self._limits.lease_s))
+        if is_due:
+            # Twice may go wrong before a lease lapses.
+            self._renew_at = now + self._limits.lease_s / 3
         if halted:
             for table, checkpoint in (await self._store.prepare(list(halted))).items():
                 halted[table].follow(checkpoint)
@@ -80,6 +90,10 @@ class Leases:
         """Gives everything up, so that others need not wait until it lapses; also what a claim has got unheard."""
         if self._projectors and self._store.shared:
             await self._store.release(list(self._projectors), self._owner)
+
+    def _has(self, table: ViewTable) -> bool:
+        """Whether the lease is here, as far as both the store has said and the projector knows."""
+        return table in self._held and self._projectors[table].is_here
 
     def _note(self, claims: Mapping[ViewTable, Claim]) -> None:
         for table, claim in claims.items():
@@ -95,7 +109,7 @@ class Leases:
         limits = self._limits
         if self._failures:
             return backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, self._failures)
-        # Twice may go wrong before a lease lapses. What others hold is looked at more often, since the views that they
-        # bring forward are waited for here, and news of them may be missed.
-        renewal_s = limits.lease_s / 3
+        # What others hold is looked at more often, since the views that they bring forward are waited for here, and
+        # news of them may be missed.
+        renewal_s = max(0.0, self._renew_at - anyio.current_time())
         return renewal_s if len(self._held) == len(self._projectors) else min(renewal_s, limits.poll_interval_s)

@@ -33,6 +33,8 @@ class ToldViewStore:
         """Everything but opening and closing raises `StoreUnavailable`."""
         self.renews = True
         """Whether claims arrive: with a process that is paused, none do."""
+        self.claims: list[set[str]] = []
+        """Projections of each claim."""
         self.commits: list[tuple[str, int]] = []
         """Projection and position of each commit that was written."""
         self.sizes: list[int] = []
@@ -81,6 +83,7 @@ class ToldViewStore:
 
     async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
         self._check_up()
+        self.claims.append({table.projection for table in tables})
         if not self.renews:
             raise StoreUnavailable("no claim arrives", store=self.url)
         return await self.kept.claim(tables, owner, lease_s)

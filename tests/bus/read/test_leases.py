@@ -356,3 +356,20 @@ async def test_a_claim_that_is_never_answered_keeps_nobody_from_following_for_lo
         await other.wait_projected(receipt, timeout=4)
         await one.wait_projected(receipt, timeout=4)
         assert (here(one), here(other)) == (set(), ALL)
+
+
+async def test_leases_are_renewed_in_time_and_not_at_every_look() -> None:
+    place = Place()
+    bus, views = place.bus(limits=Limits(lease_s=30, poll_interval_s=0.5))
+    async with place.kept:
+        await place.kept.prepare([TABLE])
+        await place.kept.claim([TABLE], "other", 3_600)
+        async with bus:
+            assert views.claims == [ALL]
+            await anyio.sleep(9)
+            # What another holds is looked at twice a second, what is here only when a third of its time is over.
+            assert len(views.claims) > 15
+            assert all(claimed == {"balances"} for claimed in views.claims[1:])
+            views.claims.clear()
+            await anyio.sleep(2)
+            assert views.claims.count(ALL) == 1
