@@ -1,15 +1,14 @@
 """Dead letters and requests: their rows, and the queries for them."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 
-from bus.core.letters import DeadLetter, Request
+from bus.core.letters import LETTER_COLUMNS, DeadLetter, Request, letter_of_row, row_of
 from bus.core.stored import ViewChanges, ViewTable
 
-_COLUMNS = "position, key, stream, stream_version, name, error, attempts, first_at, last_at, trace_id"
+_COLUMNS = ", ".join(LETTER_COLUMNS)
 
 PARKED_KEYS = "SELECT key, count(*) FROM {schema}.letters WHERE projection_key = $1 GROUP BY key"
 LETTERS_BETWEEN = f"""
@@ -34,50 +33,17 @@ ANSWER = "UPDATE {schema}.requests SET is_open = false, request = $2 WHERE id = 
 REQUESTS = "SELECT request FROM {schema}.requests WHERE is_open = $1 ORDER BY request_key LIMIT $2"
 ASKED = "SELECT request FROM {schema}.requests WHERE id = $1"
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
 
 def texts_of(changes: ViewChanges) -> tuple[str, str]:
     """Letters that go and letters that come, as JSON."""
     gone = [{"key": key, "position": position} for key, position in changes.unparked]
-    kept = [
-        {
-            "position": letter.position,
-            "key": letter.key,
-            "stream": letter.stream,
-            "stream_version": letter.stream_version,
-            "name": letter.name,
-            "error": letter.error,
-            "attempts": letter.attempts,
-            "first_at": (letter.first_at - _EPOCH) // _MICROSECOND,
-            "last_at": (letter.last_at - _EPOCH) // _MICROSECOND,
-            "trace_id": letter.trace_id,
-        }
-        for letter in changes.parked
-    ]
+    kept = [dict(zip(LETTER_COLUMNS, row_of(letter), strict=True)) for letter in changes.parked]
     return msgspec.json.encode(gone).decode(), msgspec.json.encode(kept).decode()
 
 
 def letters_of(table: ViewTable, rows: Sequence[Any]) -> list[DeadLetter]:
     """Letters from their rows."""
-    return [
-        DeadLetter(
-            projection=table.projection,
-            version=table.version,
-            position=position,
-            key=key,
-            stream=stream,
-            stream_version=stream_version,
-            name=name,
-            error=error,
-            attempts=attempts,
-            first_at=_EPOCH + first_at * _MICROSECOND,
-            last_at=_EPOCH + last_at * _MICROSECOND,
-            trace_id=trace_id,
-        )
-        for position, key, stream, stream_version, name, error, attempts, first_at, last_at, trace_id in rows
-    ]
+    return [letter_of_row(table.projection, table.version, row) for row in rows]
 
 
 def text_of(request: Request) -> str:

@@ -2,16 +2,15 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import msgspec
 
 from adapters.sqlite.transaction import transaction
-from bus.core.letters import DeadLetter, Request
+from bus.core.letters import LETTER_COLUMNS, DeadLetter, Request, letter_of_row, row_of
 from bus.core.stored import Checkpoint, ViewChanges, ViewTable, text_fault
 
-_COLUMNS = "position, key, stream, stream_version, name, error, attempts, first_at, last_at, trace_id"
+_COLUMNS = ", ".join(LETTER_COLUMNS)
 _PUT = f"INSERT OR REPLACE INTO letters(projection_key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _REMOVE = "DELETE FROM letters WHERE projection_key = ? AND position = ? AND key = ?"
 _KEYS = "SELECT key, count(*) FROM letters WHERE projection_key = ? GROUP BY key"
@@ -42,9 +41,6 @@ _KEY = "SELECT projection_key FROM projections WHERE projection = ? AND version 
 
 T = TypeVar("T")
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
 
 class LetterGone(Exception):
     """A letter that was to be removed is not there."""
@@ -55,7 +51,7 @@ def change_letters(connection: sqlite3.Connection, projection_key: int, changes:
     for key, position in changes.unparked:
         if connection.execute(_REMOVE, (projection_key, position, key)).rowcount != 1:
             raise LetterGone
-    connection.executemany(_PUT, [(projection_key, *_row(letter)) for letter in changes.parked])
+    connection.executemany(_PUT, [(projection_key, *row_of(letter)) for letter in changes.parked])
 
 
 def find_tables(connection: sqlite3.Connection) -> dict[ViewTable, Checkpoint]:
@@ -102,23 +98,7 @@ def find_letters(
 
 def letters_of(table: ViewTable, rows: Sequence[Any]) -> list[DeadLetter]:
     """Letters from their rows."""
-    return [
-        DeadLetter(
-            projection=table.projection,
-            version=table.version,
-            position=position,
-            key=key,
-            stream=stream,
-            stream_version=stream_version,
-            name=name,
-            error=error,
-            attempts=attempts,
-            first_at=_EPOCH + first_at * _MICROSECOND,
-            last_at=_EPOCH + last_at * _MICROSECOND,
-            trace_id=trace_id,
-        )
-        for position, key, stream, stream_version, name, error, attempts, first_at, last_at, trace_id in rows
-    ]
+    return [letter_of_row(table.projection, table.version, row) for row in rows]
 
 
 def keep_request(connection: sqlite3.Connection, request: Request) -> None:
@@ -142,21 +122,6 @@ def find_request(connection: sqlite3.Connection, request_id: str) -> Request | N
     """The one of that id."""
     row = connection.execute(_ASKED, (request_id,)).fetchone()
     return None if row is None else msgspec.json.decode(row[0], type=Request)
-
-
-def _row(letter: DeadLetter) -> tuple[object, ...]:
-    return (
-        letter.position,
-        letter.key,
-        letter.stream,
-        letter.stream_version,
-        letter.name,
-        letter.error,
-        letter.attempts,
-        (letter.first_at - _EPOCH) // _MICROSECOND,
-        (letter.last_at - _EPOCH) // _MICROSECOND,
-        letter.trace_id,
-    )
 
 
 def _text(request: Request) -> str:

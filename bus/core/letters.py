@@ -1,7 +1,8 @@
 """Letters: what is kept of events that a projection has given up for one key, and what people ask to become of them."""
 
-from datetime import datetime
-from typing import Final, Literal
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -35,6 +36,38 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     def id(self) -> str:
         """`projection:version:position:key`, which names it on the command line."""
         return f"{self.projection}:{self.version}:{self.position}:{self.key}"
+
+
+LETTER_COLUMNS: Final = (
+    "position",
+    "key",
+    "stream",
+    "stream_version",
+    "name",
+    "error",
+    "attempts",
+    "first_at",
+    "last_at",
+    "trace_id",
+)
+"""What stores with rows keep of a letter, in the order of `row_of`; times are microseconds since 1970 in UTC."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def row_of(letter: DeadLetter) -> tuple[Any, ...]:
+    """A letter as a row; which table it is in says the rest."""
+    row = [getattr(letter, name) for name in LETTER_COLUMNS]
+    return tuple([(one - _EPOCH) // _MICROSECOND if isinstance(one, datetime) else one for one in row])
+
+
+def letter_of_row(projection: str, version: int, row: Sequence[Any]) -> DeadLetter:
+    """The letter that was made a row of."""
+    fields = dict(zip(LETTER_COLUMNS, row, strict=True))
+    for name in ("first_at", "last_at"):
+        fields[name] = _EPOCH + fields[name] * _MICROSECOND
+    return DeadLetter(projection=projection, version=version, **fields)
 
 
 Action = Literal["retry", "discard"]
