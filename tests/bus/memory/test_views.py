@@ -1,25 +1,15 @@
-"""The stores in memory keep the laws of their ports, on both event loops."""
+"""The view store in memory keeps the laws of its port, on both event loops."""
 
 import msgspec
 import pytest
 
-from bus.core.stored import Appended, Stale
-from bus.memory import MemoryEventStore, MemoryViewStore
-from tests.contracts.entries import NOON, entry
-from tests.contracts.event_reading import EventReadingLaws
-from tests.contracts.event_store import EventStoreLaws, NewStore
+from bus.memory import MemoryViewStore
+from tests.contracts.entries import NOON
 from tests.contracts.leases import LeaseLaws, NewPair
 from tests.contracts.letters import LetterLaws, request
-from tests.contracts.snapshots import SnapshotLaws
 from tests.contracts.view_finding import ViewFindingLaws
 from tests.contracts.view_reindexing import ViewReindexingLaws
 from tests.contracts.view_store import NewViewStore, ViewStoreLaws
-
-
-class TestMemoryEventStore(EventStoreLaws, EventReadingLaws, SnapshotLaws):
-    @pytest.fixture
-    def new_store(self) -> NewStore:
-        return MemoryEventStore
 
 
 class TestMemoryViewStore(ViewStoreLaws, ViewFindingLaws, ViewReindexingLaws, LetterLaws):
@@ -36,22 +26,6 @@ class TestMemoryLeases(LeaseLaws):
             return store, store
 
         return pair
-
-
-async def test_a_shared_store_serves_several_buses_at_a_time() -> None:
-    store = MemoryEventStore(shared=True)
-    async with store:
-        async with store:
-            await store.append([entry("a-1", 0, "c1")], NOON)
-        assert await store.append([entry("a-1", 0, "c2")], NOON) == Appended(1, {0: Stale(1)})
-
-
-async def test_what_records_nothing_takes_no_memory() -> None:
-    async with MemoryEventStore() as store:
-        await store.append([entry("a-1", 0, "c1")], NOON)
-        for _ in range(3):
-            await store.append([entry("a-1", 0, "c1")], NOON)
-        assert len(store._batches) == 1
 
 
 async def test_requests_that_were_answered_long_ago_are_forgotten() -> None:
