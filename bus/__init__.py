@@ -13,7 +13,7 @@ The journey of a command, step by file:
               where `read/leases.py` lets it; what fails is put aside by `read/parking.py` and `read/replaying.py`
 9. query      `bus/read/queries.py`      handlers read one snapshot; `read/watching.py` asks again after changes
 
-`bus/core` is what users write with, `bus/ports.py` what stores implement, `bus/memory` the shortest such stores,
+`bus/core` is what users write with, `bus/ports` what stores implement, `bus/memory` the shortest such stores,
 `bus/opened.py` starts and closes the parts, `bus/testing` tests what users write. Domains and read
 models import from `bus.core`, applications from here.
 """

@@ -1,7 +1,7 @@
 """Dead letters on the command line: what projections have given up, beside the bus that runs them."""
 
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -147,7 +147,8 @@ async def _list(url: str, projection: str | None, key: str | None, as_json: bool
 async def _show(url: str, letter_id: str, store: str | None) -> None:
     projection, version, position, key = _place(letter_id)
     async with stores.view_desk(url) as desk:
-        named = [one for one in await desk.tables() if (one.projection, one.version) == (projection, version)]
+        tables = [one.table for one in await desk.builds()]
+        named = [one for one in tables if (one.projection, one.version) == (projection, version)]
         page = [letter for one in named for letter in await desk.letters(one, key, after=(position - 1, key), limit=1)]
     if not page or page[0].position != position:
         raise Failure(f"there is no dead letter {letter_id!r}; it was retried or discarded, or never there")
@@ -206,7 +207,7 @@ async def _letters(desk: "ViewDesk", table: ViewTable, key: str | None) -> Async
 
 
 async def _tables(desk: "ViewDesk", projection: str | None) -> list[ViewTable]:
-    tables: Mapping[ViewTable, object] = await desk.tables()
+    tables = [one.table for one in await desk.builds()]
     if projection is not None and projection not in {table.projection for table in tables}:
         raise Refused(f"{desk.url} has no views of a projection {projection!r}")
     return [table for table in tables if projection in (None, table.projection)]

@@ -70,7 +70,8 @@ def letter_of_row(projection: str, version: int, row: Sequence[Any]) -> DeadLett
     return DeadLetter(projection=projection, version=version, **fields)
 
 
-Action = Literal["retry", "discard"]
+Action = Literal["retry", "discard", "rebuild", "switch", "drop"]
+"""The last three are about the whole of a projection's views; see `bus/core/builds.py`."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

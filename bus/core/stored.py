@@ -130,6 +130,13 @@ class ViewTable(msgspec.Struct, frozen=True):
     projection: str
     version: int
     indexes: tuple[Index, ...] = ()
+    build: int = 0
+    """Goes up each time that the views of a version are built anew."""
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """What names the table among all others, however it is indexed: projection, version and build."""
+        return self.projection, self.version, self.build
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -201,6 +208,16 @@ def indexed_elsewhere(table: ViewTable, url: str) -> Unusable:
     return Unusable(
         f"{url}: the views of {table.projection!r} version {table.version} were indexed anew by a bus of another "
         f"release, and are not indexed by {table.indexes!r} any more. Nothing was changed; run that release here too",
+        store=url,
+    )
+
+
+def dropped(table: ViewTable, url: str) -> Unusable:
+    """For who still uses views that were dropped."""
+    return Unusable(
+        f"{url}: the views of {table.projection!r} version {table.version}, build {table.build}, are no longer there: "
+        "others answer in their place, and these were dropped. Nothing was changed; run the release that those belong "
+        "to, or open the bus again to build these anew",
         store=url,
     )
 

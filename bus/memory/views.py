@@ -5,9 +5,12 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TypeAlias
 
 import anyio
 
+from bus.core.builds import ANSWERING, BUILDING, REPLACED, Build, Standing, State, answering
 from bus.core.finding import Place, Where, holds, rank
 from bus.core.letters import DeadLetter, Request
 from bus.core.projection import Index, IndexValue
@@ -17,11 +20,15 @@ from bus.core.stored import (
     StoredView,
     ViewChanges,
     ViewTable,
+    dropped,
     not_indexable,
     other_indexes,
     view_fault,
 )
 from bus.memory.opened import Opened
+
+Name: TypeAlias = tuple[str, int, int]
+"""Projection, version and build of a table."""
 
 
 @dataclass
@@ -33,6 +40,9 @@ class _Views:
     rows: dict[str, StoredView] = field(default_factory=dict[str, StoredView])
     letters: dict[tuple[int, str], DeadLetter] = field(default_factory=dict[tuple[int, str], DeadLetter])
     """By position and key."""
+    state: State = ANSWERING
+    since: datetime | None = None
+    standing: Standing | None = None
     owner: str = ""
     epoch: int = 0
     lapses_at: float = -math.inf
@@ -45,27 +55,27 @@ class MemoryViewStore(Opened):
     def __init__(self, *, shared: bool = False) -> None:
         super().__init__()
         self.shared = shared
-        self._tables: dict[tuple[str, int], _Views] = {}
+        self._tables: dict[Name, _Views] = {}
         self._requests: dict[str, Request] = {}
 
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
         self.check_open()
         for table in tables:
-            self._tables.setdefault((table.projection, table.version), _Views(table.indexes))
-        return {table: self._tables[table.projection, table.version].checkpoint for table in tables}
+            self._tables.setdefault(table.place, _Views(table.indexes))
+        return {table: self._tables[table.place].checkpoint for table in tables}
 
     async def reindex(
         self, table: ViewTable, values_of: Callable[[bytes], tuple[IndexValue, ...]], views_max: int
     ) -> None:
         self.check_open()
-        held = self._tables[table.projection, table.version]
+        held = self._tables[table.place]
         if held.indexes == table.indexes:
             return
         rows = {key: StoredView(key, row.payload, values_of(row.payload)) for key, row in held.rows.items()}
         for view in rows.values():
             if (fault := view_fault(view)) is not None:
                 raise not_indexable(table, view.key, f"it is {fault}", self.url)
-        self._tables[table.projection, table.version] = replace(
+        self._tables[table.place] = replace(
             held, indexes=table.indexes, rows=rows, owner="", lapses_at=-math.inf, readers=0
         )
 
@@ -74,7 +84,9 @@ class MemoryViewStore(Opened):
         now = anyio.current_time()
         found: dict[ViewTable, Claim] = {}
         for table in tables:
-            views = self._tables[table.projection, table.version]
+            views = self._tables.get(table.place)
+            if views is None:
+                continue
             if views.indexes != table.indexes:
                 # Indexed anew by another release, which alone can project them now.
                 found[table] = Claim("", 0, views.checkpoint)
@@ -88,8 +100,8 @@ class MemoryViewStore(Opened):
 
     async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
         self.check_open()
-        for views in [self._tables[table.projection, table.version] for table in tables]:
-            if views.owner == owner:
+        for views in [self._tables.get(table.place) for table in tables]:
+            if views is not None and views.owner == owner:
                 views.owner, views.lapses_at = "", -math.inf
 
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
@@ -109,7 +121,7 @@ class MemoryViewStore(Opened):
             return False
         if views.readers:
             views = replace(views, rows=dict(views.rows), letters=dict(views.letters), readers=0)
-            self._tables[table.projection, table.version] = views
+            self._tables[table.place] = views
         for key in changes.removed:
             views.rows.pop(key, None)
         for view in changes.put:
@@ -121,12 +133,41 @@ class MemoryViewStore(Opened):
         views.checkpoint = changes.checkpoint
         return True
 
-    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+    async def build(self, table: ViewTable, since: datetime) -> None:
         self.check_open()
-        return {
-            ViewTable(name, version, views.indexes): views.checkpoint
-            for (name, version), views in sorted(self._tables.items())
-        }
+        self._tables.setdefault(table.place, _Views(table.indexes, state=BUILDING, since=since))
+
+    async def switch(self, table: ViewTable, epoch: int, over: ViewTable, since: datetime) -> bool:
+        self.check_open()
+        new, old = self._tables.get(table.place), self._tables.get(over.place)
+        if new is None or (self.shared and new.epoch != epoch):
+            return False
+        if new.state == ANSWERING and (old is None or old.state == REPLACED):
+            return True
+        if old is not None:
+            if old.state != ANSWERING or old.checkpoint.position > new.checkpoint.position:
+                return False
+            old.state, old.since = REPLACED, since
+        new.state, new.since = ANSWERING, since
+        return True
+
+    async def drop(self, table: ViewTable) -> bool:
+        self.check_open()
+        current = answering([one for one in await self.builds() if one.table.projection == table.projection])
+        if current is not None and current.table.place == table.place:
+            return False
+        self._tables.pop(table.place, None)
+        return True
+
+    async def tell(self, table: ViewTable, standing: Standing) -> None:
+        self._views(table).standing = standing
+
+    async def builds(self) -> Sequence[Build]:
+        self.check_open()
+        return [
+            Build(ViewTable(name, version, one.indexes, build), one.checkpoint, one.state, one.since, one.standing)
+            for (name, version, build), one in sorted(self._tables.items())
+        ]
 
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
         self.check_open()
@@ -176,7 +217,7 @@ class MemoryViewStore(Opened):
 class MemoryViewReader:
     """All tables as they were when the snapshot was taken."""
 
-    def __init__(self, tables: Mapping[tuple[str, int], _Views]) -> None:
+    def __init__(self, tables: Mapping[Name, _Views]) -> None:
         self._tables = tables
 
     async def checkpoint(self, table: ViewTable) -> Checkpoint:
@@ -187,7 +228,7 @@ class MemoryViewReader:
         return None if view is None else view.payload
 
     async def letters(self, table: ViewTable, first: int, last: int) -> Sequence[DeadLetter]:
-        letters = self._tables[table.projection, table.version].letters
+        letters = _indexed(self._tables, table, Opened.url).letters
         return [letters[place] for place in sorted(letters) if first <= place[0] <= last][:1_000]
 
     async def find(
@@ -222,9 +263,11 @@ class MemoryViewReader:
         return [(row.key, row.payload) for row in found[:limit]]
 
 
-def _indexed(tables: Mapping[tuple[str, int], _Views], table: ViewTable, url: str) -> _Views:
+def _indexed(tables: Mapping[Name, _Views], table: ViewTable, url: str) -> _Views:
     """The views, where they are indexed as the caller takes them to be."""
-    held = tables[table.projection, table.version]
+    held = tables.get(table.place)
+    if held is None:
+        raise dropped(table, url)
     if held.indexes != table.indexes:
         raise other_indexes(table, held.indexes, url)
     return held

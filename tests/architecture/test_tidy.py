@@ -13,7 +13,10 @@ FUNCTION_LINES_MAX = 70
 
 TESTED_ELSEWHERE = {
     "bus/core/reports.py": "tests/bus/write/test_observing.py",  # Shapes only: how the bus fills them.
-    "bus/ports.py": "tests/contracts",  # Protocols have no behaviour; their laws are the contract suites.
+    # Protocols have no behaviour; their laws are the contract suites.
+    "bus/ports/events.py": "tests/contracts",
+    "bus/ports/views.py": "tests/contracts",
+    "bus/ports/world.py": "tests/contracts",
 }
 """Modules without a test file of their own name, each with the place of its tests and why."""
 

@@ -50,7 +50,7 @@ async def test_leaving_the_bus_brings_the_views_to_the_last_position() -> None:
     assert bus.report.is_clean
     async with store, views:
         tables = views.kept._tables
-        assert {name: held.checkpoint.position for (name, _), held in tables.items()} == {
+        assert {name: held.checkpoint.position for (name, *_), held in tables.items()} == {
             "balances": 10,
             "journal": 10,
             "notes": 10,

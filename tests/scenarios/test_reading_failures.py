@@ -136,7 +136,7 @@ async def test_a_bus_that_ends_at_a_failed_commit_goes_on_from_there_when_it_is_
     views.faults.extend([*["none"] * place, fault])  # type: ignore[list-item]
     async with Bus(ledger(balances()), event_store=store, view_store=views, limits=limits):
         await anyio.wait_all_tasks_blocked()
-    table = views.kept._tables["journal", 1]
+    table = views.kept._tables["journal", 1, 0]
     entries = msgspec.json.decode(table.rows["all"].payload, type=Journal).entries if table.rows else []
     assert len(entries) == table.checkpoint.position == 3 * min(3, place + (fault == "after"))
     async with Bus(ledger(balances()), event_store=store, view_store=views) as bus:
@@ -217,7 +217,7 @@ async def test_a_stored_view_of_an_old_shape_stops_with_the_word_version() -> No
     store, views = MemoryEventStore(), ToldViewStore()
     async with Bus(ledger(balances()), event_store=store, view_store=views) as bus:
         await bus.wait_projected(await bus.send(Deposit("a")))
-    rows = views.kept._tables["balances", 1].rows
+    rows = views.kept._tables["balances", 1, 0].rows
     rows["a"] = type(rows["a"])("a", b'{"account": "a"}', rows["a"].index_values)
     async with Bus(ledger(balances()), event_store=store, view_store=views) as bus:
         receipt = await bus.send(Deposit("a"))

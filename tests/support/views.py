@@ -3,11 +3,13 @@
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from types import TracebackType
 from typing import Literal, Self
 
 import anyio
 
+from bus.core.builds import Build, Standing
 from bus.core.errors import StoreUnavailable
 from bus.core.letters import DeadLetter, Request
 from bus.core.projection import IndexValue
@@ -102,9 +104,25 @@ class ToldViewStore:
         self._check_up()
         return await self.kept.load(table, keys)
 
-    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+    async def build(self, table: ViewTable, since: datetime) -> None:
         self._check_up()
-        return await self.kept.tables()
+        await self.kept.build(table, since)
+
+    async def switch(self, table: ViewTable, epoch: int, over: ViewTable, since: datetime) -> bool:
+        self._check_up()
+        return await self.kept.switch(table, epoch, over, since)
+
+    async def drop(self, table: ViewTable) -> bool:
+        self._check_up()
+        return await self.kept.drop(table)
+
+    async def tell(self, table: ViewTable, standing: Standing) -> None:
+        self._check_up()
+        await self.kept.tell(table, standing)
+
+    async def builds(self) -> Sequence[Build]:
+        self._check_up()
+        return await self.kept.builds()
 
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
         self._check_up()

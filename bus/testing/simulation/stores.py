@@ -11,6 +11,7 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
+from bus.core.builds import Build, Standing
 from bus.core.errors import StoreUnavailable
 from bus.core.finding import Place, Where
 from bus.core.letters import DeadLetter, Request
@@ -246,9 +247,24 @@ class SimulatedViewStore(Disk):
         await self.read(self._world.faults.view_read_fails)
         return await self.at_server(lambda: at_once(self._world.views.load(table, keys)))
 
-    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
+    async def build(self, table: ViewTable, since: datetime) -> None:
         await self.read(self._world.faults.view_read_fails)
-        return await self._world.views.tables()
+        await self._world.views.build(table, since)
+
+    async def switch(self, table: ViewTable, epoch: int, over: ViewTable, since: datetime) -> bool:
+        await self.read(self._world.faults.view_read_fails)
+        return await self.at_server(lambda: at_once(self._world.views.switch(table, epoch, over, since)))
+
+    async def drop(self, table: ViewTable) -> bool:
+        await self.read(self._world.faults.view_read_fails)
+        return await self.at_server(lambda: at_once(self._world.views.drop(table)))
+
+    async def tell(self, table: ViewTable, standing: Standing) -> None:
+        await self._world.views.tell(table, standing)
+
+    async def builds(self) -> Sequence[Build]:
+        await self.read(self._world.faults.view_read_fails)
+        return await self.at_server(lambda: at_once(self._world.views.builds()))
 
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
         found = await self._world.views.parked(table)

@@ -7,18 +7,19 @@ from bus.memory import MemoryViewStore
 from tests.contracts.entries import NOON
 from tests.contracts.leases import LeaseLaws, NewPair
 from tests.contracts.letters import LetterLaws, request
+from tests.contracts.view_builds import SharedBuildLaws, ViewBuildLaws
 from tests.contracts.view_finding import ViewFindingLaws
 from tests.contracts.view_reindexing import ViewReindexingLaws
 from tests.contracts.view_store import NewViewStore, ViewStoreLaws
 
 
-class TestMemoryViewStore(ViewStoreLaws, ViewFindingLaws, ViewReindexingLaws, LetterLaws):
+class TestMemoryViewStore(ViewStoreLaws, ViewFindingLaws, ViewReindexingLaws, ViewBuildLaws, LetterLaws):
     @pytest.fixture
     def new_store(self) -> NewViewStore:
         return MemoryViewStore
 
 
-class TestMemoryLeases(LeaseLaws):
+class TestMemoryLeases(LeaseLaws, SharedBuildLaws):
     @pytest.fixture
     def new_pair(self) -> NewPair:
         def pair() -> tuple[MemoryViewStore, MemoryViewStore]:

@@ -206,7 +206,7 @@ async def test_a_stored_view_of_an_old_shape_is_a_query_error_with_the_word_vers
     views = ToldViewStore()
     async with Bus(LEDGER, view_store=views) as bus:
         await bus.wait_projected(await bus.send(Deposit("a")))
-        rows = views.kept._tables["balances", 1].rows
+        rows = views.kept._tables["balances", 1, 0].rows
         rows["a"] = type(rows["a"])("a", b"{}", rows["a"].index_values)
         with pytest.raises(QueryError, match="raise the projection's version"):
             await bus.query(GetBalance("a"))

@@ -147,7 +147,7 @@ async def test_a_value_that_cannot_be_indexed_refuses_the_bus() -> None:
     events, views = MemoryEventStore(), MemoryViewStore()
     async with Bus(application(indexed("account")), event_store=events, view_store=views) as bus:
         await bus.send(Deposit("a", 3))
-    rows = views._tables["balances", 1].rows
+    rows = views._tables["balances", 1, 0].rows
     payload = msgspec.json.encode(Balance("a", 2**63 - 1, [1])).replace(b"9223372036854775807", b"9223372036854775808")
     rows["a"] = msgspec.structs.replace(rows["a"], payload=payload)
     with pytest.raises(Unusable, match="64 bits"):

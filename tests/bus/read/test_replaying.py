@@ -296,7 +296,7 @@ async def test_a_parked_key_whose_view_has_another_shape_stops_nobody_when_it_is
             await bus.send(Deposit("a", amount))
         await bus.wait_settled()
     async with views:
-        (table,) = [one for one in await views.tables() if one.projection == "balances"]
+        (table,) = [one.table for one in await views.builds() if one.table.projection == "balances"]
         at = (await views.prepare([table]))[table]
         await views.commit(table, ViewChanges(at, at, (StoredView("a", b"{}", (0, "a")),), ()))
     async with Bus(application, event_store=events, view_store=views) as bus:
