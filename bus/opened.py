@@ -12,6 +12,7 @@ from bus.core.statistics import ProjectionStatistics, ShutdownReport, Statistics
 from bus.ports import Clock, EventStore, Ids, Telemetry, ViewStore
 from bus.read.progress import wait_for_all
 from bus.read.projector import Projector
+from bus.read.services import Services
 from bus.read.side import ReadSide
 from bus.runtime.feed import Feed
 from bus.runtime.ids import owner_name
@@ -61,18 +62,17 @@ class OpenBus:
             telemetry=telemetry,
             limits=limits,
         )
-        self.read = ReadSide(
-            application,
-            event_store,
-            view_store,
-            self.feed,
-            supervisor=self._supervisor,
-            new_reply=self.new_reply,
+        services = Services(
+            application=application,
+            event_store=event_store,
+            view_store=view_store,
+            feed=self.feed,
             clock=clock,
             telemetry=telemetry,
-            owner=owner_name(),
+            new_reply=self.new_reply,
             limits=limits,
         )
+        self.read = ReadSide(services, supervisor=self._supervisor, owner=owner_name())
 
     async def start(self) -> None:
         """Checks the stores against the application and each other, then starts the tasks of both sides."""
@@ -209,8 +209,8 @@ class OpenBus:
             attempts=projector.attempts,
             last_error=projector.last_error,
             stopped=progress.stopped,
-            parked_keys=len(projector.parking.letters),
-            dead_letters=sum(projector.parking.letters.values()),
+            parked_keys=len(projector.parked),
+            dead_letters=sum(projector.parked.values()),
         )
 
     def _behind(self, projector: Projector) -> int:

@@ -1,13 +1,12 @@
 """Desk: takes what is asked of projections to whoever runs them, and waits for the answers."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import anyio
 
 from bus.core.letters import Request
-from bus.core.limits import Limits
-from bus.ports import ViewStore
 from bus.read.projector import Projector
+from bus.read.services import Services
 from bus.runtime.log import log, told
 from bus.runtime.reply import Reply, Signal
 
@@ -18,19 +17,12 @@ _REQUESTS_MAX = 100
 class Desk:
     """Looks for requests in the view store, where other processes and the command line leave them too."""
 
-    def __init__(
-        self,
-        view_store: ViewStore,
-        projectors: Iterable[Projector],
-        *,
-        new_reply: Callable[[], Reply],
-        limits: Limits,
-    ) -> None:
-        self._store = view_store
+    def __init__(self, services: Services, projectors: Iterable[Projector]) -> None:
+        self._store = services.view_store
         self._projectors = {(one.table.projection, one.table.version): one for one in projectors}
-        self._limits = limits
-        self._new_reply = new_reply
-        self._signal = Signal(new_reply)
+        self._limits = services.limits
+        self._new_reply = services.new_reply
+        self._signal = Signal(services.new_reply)
         self._waiting: dict[str, Reply] = {}
         for projector in self._projectors.values():
             projector.requests.on_answer = self._answered

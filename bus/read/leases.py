@@ -1,16 +1,15 @@
 """Leases: settles with other processes which of them projects what, and follows the views that others bring forward."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import anyio
 
-from bus.core.limits import Limits
 from bus.core.stored import Claim, ViewTable
-from bus.ports import ViewStore
 from bus.read.projector import Projector
+from bus.read.services import Services
 from bus.runtime.log import log, told
-from bus.runtime.reply import Reply, Signal
+from bus.runtime.reply import Signal
 from bus.runtime.supervisor import backoff_s
 
 
@@ -21,20 +20,12 @@ class Leases:
     taken, at the latest when it commits. `owner` names one opening of one bus.
     """
 
-    def __init__(
-        self,
-        view_store: ViewStore,
-        projectors: Iterable[Projector],
-        owner: str,
-        *,
-        new_reply: Callable[[], Reply],
-        limits: Limits,
-    ) -> None:
-        self._store = view_store
+    def __init__(self, services: Services, projectors: Iterable[Projector], owner: str) -> None:
+        self._store = services.view_store
         self._projectors = {projector.table: projector for projector in projectors}
         self._owner = owner
-        self._limits = limits
-        self._signal = Signal(new_reply)
+        self._limits = services.limits
+        self._signal = Signal(services.new_reply)
         self._held: set[ViewTable] = set()
         """What the store has said last."""
         self._renew_at = -math.inf

@@ -1,66 +1,41 @@
 """Projector: the actor of one projection; folds batches and commits views with their checkpoint, while it may."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 import anyio
 import anyio.lowlevel
-import msgspec
 
-from bus.core.application import Application
 from bus.core.errors import ProjectionStopped, StoreUnavailable, Unusable
 from bus.core.letters import Request
-from bus.core.limits import Limits
 from bus.core.messages import Event, Recorded
-from bus.core.projection import PARK, Projection
+from bus.core.projection import Projection
 from bus.core.reports import Failed, Projected
-from bus.core.schema import Schema
-from bus.core.stored import Checkpoint, Claim, ViewChanges, table_of
-from bus.ports import Clock, EventStore, Telemetry, ViewStore
-from bus.read.folding import Folded, Folding, Poisoned, StaleShape, Touch
-from bus.read.parking import Failure, Parking
+from bus.core.stored import Checkpoint, Claim, ViewTable
+from bus.read.folding import Poisoned, StaleShape
+from bus.read.parking import Failure
 from bus.read.progress import Progress
-from bus.read.replaying import Replaying
 from bus.read.requests import Requests
-from bus.read.subscription import Slice, Subscription, foreign_categories
-from bus.runtime.feed import Feed
+from bus.read.services import Services
+from bus.read.subscription import Subscription, foreign_categories
+from bus.read.writing import Attempt, ViewWriting, Writing
 from bus.runtime.log import log, named, told
-from bus.runtime.reply import Reply, Signal
+from bus.runtime.reply import Signal
 from bus.runtime.supervisor import backoff_s
 
 _FOREIGN = "its views were made from another event store"
-
-
-class Attempt(msgspec.Struct, frozen=True):
-    """A commit under way."""
-
-    batch: Slice
-    folded: Folded
-    changes: ViewChanges
-    started: float
 
 
 class Projector:
     """Step 8 of a message's journey."""
 
     def __init__(
-        self,
-        application: Application,
-        projection: Projection[Any, Any],
-        checkpoint: Checkpoint,
-        *,
-        event_store: EventStore,
-        view_store: ViewStore,
-        feed: Feed,
-        clock: Clock,
-        telemetry: Telemetry,
-        new_reply: Callable[[], Reply],
-        limits: Limits,
+        self, services: Services, projection: Projection[Any, Any], table: ViewTable, checkpoint: Checkpoint
     ) -> None:
         self.projection = projection
-        self.table = table_of(projection)
-        self.progress = Progress(projection, new_reply)
+        self.table = table
+        self.progress = Progress(projection, services.new_reply)
         self.progress.position = checkpoint.position
         self.last_error: str | None = None
         self.batches = 0
@@ -72,16 +47,13 @@ class Projector:
         self._claim: Claim | None = None
         """The lease under which it projects; None while another process does."""
         self._begun: Claim | None = None
-        self._granted = Signal(new_reply)
+        self._granted = Signal(services.new_reply)
         self._scope = anyio.CancelScope()
         self._checkpoint = checkpoint
-        self._event_store = event_store
-        self._view_store = view_store
-        self._clock = clock
-        self._telemetry = telemetry
-        self._limits = limits
-        self._folding = Folding(projection, limits)
-        self.parking = Parking(self.table)
+        self._services = services
+        self._limits = services.limits
+        self._view_store = services.view_store
+        self._writing: Writing = ViewWriting(services, projection, table)
         self._poisonings = 0
         """How often the projection raised at the next event."""
         self._poisoned_at: datetime | None = None
@@ -96,31 +68,26 @@ class Projector:
         """What failed to be committed in a way that leaves open whether it happened."""
         self._is_refused = False
         """Whether that, repeated, was refused: perhaps because it had happened."""
-        self.requests = self._make_requests(application.schema)
         self._subscription = Subscription(
             checkpoint,
             projection.events,
-            foreign_categories(application, projection),
-            store=event_store,
-            schema=application.schema,
-            feed=feed,
-            new_reply=new_reply,
-            limits=limits,
+            foreign_categories(services.application, projection),
+            store=services.event_store,
+            schema=services.application.schema,
+            feed=services.feed,
+            new_reply=services.new_reply,
+            limits=services.limits,
         )
 
-    def _make_requests(self, schema: Schema) -> Requests:
-        replaying = Replaying(
-            self.projection,
-            self.table,
-            self._folding,
-            self.parking,
-            event_store=self._event_store,
-            view_store=self._view_store,
-            schema=schema,
-            clock=self._clock,
-            limits=self._limits,
-        )
-        return Requests(replaying, self.parking, view_store=self._view_store, clock=self._clock)
+    @property
+    def requests(self) -> Requests:
+        """What people ask of the projection."""
+        return self._writing.requests
+
+    @property
+    def parked(self) -> Mapping[str, int]:
+        """The keys that have letters, with their numbers, as far as this process knows."""
+        return self._writing.parked
 
     @property
     def is_here(self) -> bool:
@@ -173,8 +140,7 @@ class Projector:
         self._is_refused = False
         self._until = None
         self._poisonings = self._outages = 0
-        self._folding.forget()
-        self.parking.forget()
+        self._writing.forget()
         self._subscription.accept(claim.checkpoint)
         if self._is_foreign(claim.checkpoint):
             self._stop(self.progress.position + 1, _FOREIGN)
@@ -182,7 +148,7 @@ class Projector:
         self.progress.follow(claim.checkpoint.position)
 
     def _is_foreign(self, checkpoint: Checkpoint) -> bool:
-        return checkpoint.store_id not in ("", self._event_store.identity)
+        return checkpoint.store_id not in ("", self._services.event_store.identity)
 
     async def _project(self, claim: Claim) -> None:
         while self.progress.stopped is None and self._claim is claim:
@@ -209,8 +175,7 @@ class Projector:
             self._subscription.interrupt()
 
     async def _work(self, claim: Claim) -> None:
-        if not self.parking.is_known:
-            self.parking.begin(await self._view_store.parked(self.table))
+        await self._writing.begin()
         if self.requests.are_waiting:
             changed = await self.requests.step(self._checkpoint, claim.epoch)
             self.progress.advance(self._checkpoint.position, changed)
@@ -228,38 +193,28 @@ class Projector:
         batch = await self._subscription.next(self._until)
         if batch is None:
             return
-        started = self._clock.monotonic()
         if batch.read == 0:
             assert batch.fault is not None, "a slice holds an event or a fault"
             self._stop(batch.fault.position, str(batch.fault), batch.fault)
             return
         epoch = self._begun.epoch if self._begun is not None else 0
-        touches, letters = self.parking.divert(self._folding.touches(batch.events), self._clock.now())
-        folded = await self._fold(touches)
-        changes = ViewChanges(self._checkpoint, batch.last, folded.put, folded.removed, epoch, letters)
-        await self._commit(Attempt(batch, folded, changes, started))
+        await self._commit(await self._writing.attempt(batch, self._checkpoint, epoch))
         # Stores that answer at once must not keep the event loop from everybody else while much is to be read.
         await anyio.lowlevel.checkpoint()
-
-    async def _fold(self, touches: Sequence[Touch]) -> Folded:
-        missing = self._folding.missing(touches)
-        if missing:
-            self._folding.remember(missing, await self._view_store.load(self.table, missing))
-        return self._folding.fold(touches)
 
     async def _commit(self, attempt: Attempt) -> None:
         is_repeated = self._uncertain is attempt
         self._uncertain = attempt
         try:
-            owned = await self._view_store.commit(self.table, attempt.changes)
+            owned = await attempt.commit()
         except StoreUnavailable:
             # Certain for this time, which says nothing of an earlier one.
             if not is_repeated:
                 self._uncertain = None
             raise
-        except ValueError as error:
+        except Poisoned:
             self._uncertain = None
-            raise attempt.folded.refused(error, [one.position for one in attempt.batch.events]) from error
+            raise
         if owned:
             self._advance(attempt)
         elif is_repeated and not self._is_refused:
@@ -290,12 +245,11 @@ class Projector:
         self._until = None
         self._poisonings = self._outages = self._losses = 0
         self.last_error = None
-        self._folding.commit(attempt.folded)
-        self.parking.commit(attempt.changes.parked, (), batch.last)
+        changed = attempt.done()
         self._subscription.accept(batch.last)
-        self.progress.advance(batch.last.position, frozenset(attempt.folded.views))
-        name, position, ended = self.projection.name, batch.last.position, self._clock.monotonic()
-        self._telemetry.projected(
+        self.progress.advance(batch.last.position, changed)
+        name, position, ended = self.projection.name, batch.last.position, self._services.clock.monotonic()
+        self._services.telemetry.projected(
             Projected(name, batch.events, batch.read, position, attempt.started, ended, batch.is_live)
         )
 
@@ -320,11 +274,9 @@ class Projector:
         self._poisonings += 1
         self.last_error = str(poison)
         if self._poisonings == 1:
-            self._poisoned_at = self._clock.now()
+            self._poisoned_at = self._services.clock.now()
         if self._poisonings >= self._limits.projection_attempts_max:
-            self._telemetry.failed(
-                Failed("projection", self.projection.name, self._poisonings, poison, poison.recorded)
-            )
+            self._tell_poison(poison)
             self._give_up(poison)
             return
         log.warning(
@@ -335,26 +287,23 @@ class Projector:
             error=told(poison.__cause__ or poison),
             **named(poison.recorded),
         )
-        self._telemetry.failed(Failed("projection", self.projection.name, self._poisonings, poison, poison.recorded))
+        self._services.telemetry.failed(
+            Failed("projection", self.projection.name, self._poisonings, poison, poison.recorded)
+        )
         await self._pause(self._poisonings)
 
+    def _tell_poison(self, poison: Poisoned) -> None:
+        failed = Failed("projection", self.projection.name, self._poisonings, poison, poison.recorded)
+        self._services.telemetry.failed(failed)
+
     def _give_up(self, poison: Poisoned) -> None:
-        if self.projection.on_poison is not PARK or not poison.keys:
-            self._stop(poison.position, str(poison), poison.__cause__, poison.recorded)
-            return
-        now = self._clock.now()
+        now = self._services.clock.now()
         failure = Failure(poison.position, str(poison), self._poisonings, self._poisoned_at or now, now)
-        self.parking.park(poison.keys, failure)
-        self._poisonings = 0
-        if self.parking.keys > self._limits.parked_keys_max:
-            self._stop(
-                poison.position,
-                f"more than {self._limits.parked_keys_max} of its keys would be parked, which is "
-                f"Limits.parked_keys_max; the last failed with {poison}",
-                poison.__cause__,
-                poison.recorded,
-            )
+        reason = self._writing.park(poison, failure)
+        if reason is not None:
+            self._stop(poison.position, reason, poison.__cause__, poison.recorded)
             return
+        self._poisonings = 0
         log.warning(
             "events are parked",
             projection=self.projection.name,
@@ -369,7 +318,7 @@ class Projector:
         """A store failed, not the projection: it is tried again for as long as the bus is open."""
         self._outages += 1
         self.last_error = repr(error)
-        self._folding.forget()
+        self._writing.forget_views()
         log.warning(
             "projection waits for its store",
             projection=self.projection.name,
@@ -377,7 +326,7 @@ class Projector:
             attempt=self._outages,
             error=told(error),
         )
-        self._telemetry.failed(Failed("projection-store", self.projection.name, self._outages, error))
+        self._services.telemetry.failed(Failed("projection-store", self.projection.name, self._outages, error))
         await self._pause(self._outages)
 
     async def _pause(self, attempt: int) -> None:

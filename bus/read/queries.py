@@ -24,9 +24,10 @@ from bus.core.projection import PARK, Projection
 from bus.core.reports import Queried
 from bus.core.schema import DECODE_ERRORS
 from bus.core.stored import table_of
-from bus.ports import Clock, Telemetry, ViewReader, ViewStore
+from bus.ports import ViewReader
 from bus.read.finding import Order, conditions_of, order_of
 from bus.read.progress import Progress
+from bus.read.services import Services
 
 V = TypeVar("V", bound=View)
 R = TypeVar("R")
@@ -52,22 +53,14 @@ class _StartAgain(BaseException):
 class Queries:
     """Step 9 of a message's journey."""
 
-    def __init__(
-        self,
-        application: Application,
-        view_store: ViewStore,
-        progress: Mapping[str, Progress],
-        *,
-        clock: Clock,
-        telemetry: Telemetry,
-        limits: Limits,
-    ) -> None:
+    def __init__(self, services: Services, progress: Mapping[str, Progress]) -> None:
+        application = services.application
         self._application = application
-        self._view_store = view_store
+        self._view_store = services.view_store
         self._progress = progress
-        self._clock = clock
-        self._telemetry = telemetry
-        self._limits = limits
+        self._clock = services.clock
+        self._telemetry = services.telemetry
+        self._limits = services.limits
         self._decoders: dict[type[View], Callable[[bytes], View]] = {
             view: msgspec.json.Decoder(view).decode for view in application.projection_of
         }

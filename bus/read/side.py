@@ -1,19 +1,17 @@
 """The read side: its parts, put together; projectors are started on checked checkpoints."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import uuid4
 
 import anyio
 
-from bus.core.application import Application
 from bus.core.errors import DefinitionError, ViewsMismatch
 from bus.core.letters import Action, After, DeadLetter, Request
-from bus.core.limits import Limits
 from bus.core.messages import Answer, Query
 from bus.core.projection import Projection
 from bus.core.stored import Checkpoint, table_of
-from bus.ports import Clock, EventStore, Telemetry, ViewStore, Waking
+from bus.ports import Waking
 from bus.read.desk import Desk
 from bus.read.following import Following
 from bus.read.leases import Leases
@@ -21,10 +19,9 @@ from bus.read.progress import Progress, wait_for_any
 from bus.read.projector import Projector
 from bus.read.queries import Queries, check_parked
 from bus.read.reindexing import reindex
+from bus.read.services import Services
 from bus.read.watching import watch
-from bus.runtime.feed import Feed
 from bus.runtime.log import log, told
-from bus.runtime.reply import Reply
 from bus.runtime.supervisor import Supervisor
 
 R = TypeVar("R")
@@ -33,33 +30,17 @@ R = TypeVar("R")
 class ReadSide:
     """Committed events in, views and answers out."""
 
-    def __init__(
-        self,
-        application: Application,
-        event_store: EventStore,
-        view_store: ViewStore,
-        feed: Feed,
-        *,
-        supervisor: Supervisor,
-        new_reply: Callable[[], Reply],
-        clock: Clock,
-        telemetry: Telemetry,
-        owner: str,
-        limits: Limits,
-    ) -> None:
-        self._owner = owner
-        self._application = application
-        self._event_store = event_store
-        self._view_store = view_store
-        self._feed = feed
+    def __init__(self, services: Services, *, supervisor: Supervisor, owner: str) -> None:
+        self._services = services
+        self._application = services.application
+        self._event_store = services.event_store
+        self._view_store = services.view_store
+        self._limits = services.limits
         self._supervisor = supervisor
-        self._new_reply = new_reply
-        self._clock = clock
-        self._telemetry = telemetry
-        self._limits = limits
+        self._owner = owner
         self.projectors: Mapping[str, Projector] = {}
         self.progress: Mapping[str, Progress] = {}
-        self.queries = Queries(application, view_store, {}, clock=clock, telemetry=telemetry, limits=limits)
+        self.queries = Queries(services, {})
 
     async def open(self) -> None:
         """Checks that the views belong to the event store and makes a projector for each projection."""
@@ -71,26 +52,11 @@ class ReadSide:
             await reindex(projection, self._view_store, self._limits)
         self.projectors = {
             projection.name: Projector(
-                self._application,
-                projection,
-                checkpoints[table_of(projection)],
-                event_store=self._event_store,
-                view_store=self._view_store,
-                feed=self._feed,
-                clock=self._clock,
-                telemetry=self._telemetry,
-                new_reply=self._new_reply,
-                limits=self._limits,
+                self._services, projection, table_of(projection), checkpoints[table_of(projection)]
             )
             for projection in projections
         }
-        self._leases = Leases(
-            self._view_store,
-            self.projectors.values(),
-            self._owner,
-            new_reply=self._new_reply,
-            limits=self._limits,
-        )
+        self._leases = Leases(self._services, self.projectors.values(), self._owner)
         try:
             await self._leases.look()
             # A projection that parks no more may have letters from when it did.
@@ -99,16 +65,9 @@ class ReadSide:
             with anyio.CancelScope(shield=True):
                 await self.release()
             raise
-        self.desk = Desk(self._view_store, self.projectors.values(), new_reply=self._new_reply, limits=self._limits)
+        self.desk = Desk(self._services, self.projectors.values())
         self.progress = {name: projector.progress for name, projector in self.projectors.items()}
-        self.queries = Queries(
-            self._application,
-            self._view_store,
-            self.progress,
-            clock=self._clock,
-            telemetry=self._telemetry,
-            limits=self._limits,
-        )
+        self.queries = Queries(self._services, self.progress)
         self.queries.may_park |= frozenset(left)
 
     def start(self) -> None:
@@ -117,7 +76,7 @@ class ReadSide:
         if self._event_store.shared and isinstance(self._event_store, Waking):
             # Without a projector too: other processes' projectors hear of this one's events by it. What this process
             # has appended itself is known already, and wakes nobody again.
-            start("following events", Following(self._event_store, self._feed.learn, limits).run)
+            start("following events", Following(self._event_store, self._services.feed.learn, limits).run)
         if self.queries.may_park:
             start("desk", self.desk.run)
         if self._view_store.shared:
@@ -153,8 +112,9 @@ class ReadSide:
             page = await self._event_store.page(checkpoint.position - 1, 1)
             if not page:
                 why = (
-                    f"they are at position {checkpoint.position}, but the event store ends at {self._feed.head}: it "
-                    "was restored from a backup, or its storage has lost what it had recorded since"
+                    f"they are at position {checkpoint.position}, but the event store ends at "
+                    f"{self._services.feed.head}: it was restored from a backup, or its storage has lost what it had "
+                    "recorded since"
                 )
             elif (page[0].stream, page[0].version) != (checkpoint.stream, checkpoint.version):
                 why = (
@@ -210,9 +170,9 @@ class ReadSide:
             key=key,
             position=position,
             reason=reason,
-            asked_at=self._clock.now(),
+            asked_at=self._services.clock.now(),
         )
-        return await self.desk.carry_out(request, self._clock.monotonic() + timeout)
+        return await self.desk.carry_out(request, self._services.clock.monotonic() + timeout)
 
     async def wait(self, names: Iterable[str], after: After, deadline: float) -> None:
         """Returns when these projections have committed what is waited for, each as soon as it has parked none of it.
@@ -232,11 +192,12 @@ class ReadSide:
 
     def watch(self, query: Query[R]) -> AsyncGenerator[Answer[R]]:
         """See `Bus.watch`."""
+        services = self._services
         return watch(
             query,
             self.queries,
             self.progress,
-            new_reply=self._new_reply,
-            clock=self._clock,
-            limits=self._limits,
+            new_reply=services.new_reply,
+            clock=services.clock,
+            limits=services.limits,
         )

@@ -60,7 +60,7 @@ async def test_what_is_published_is_what_is_recorded() -> None:
         table = opened.read.projectors["seen"].table
         async with bus._view_store.snapshot() as reader:
             payload = await reader.get(table, "all")
-        seen = opened.read.projectors["seen"]._folding._decode(payload or b"")
+        seen = opened.read.projectors["seen"]._writing.folding._decode(payload or b"")
         assert seen == Seen(tuple((one.position, one.stream, one.version) for one in events))
         assert bus.statistics().events == len(events)
 
