@@ -1,8 +1,9 @@
-"""Arguments: what callers of the bus give, checked and brought into one form."""
+"""Arguments: what callers of the bus give, checked and brought into one form, or refused."""
 
 import math
+from typing import NoReturn
 
-from bus.core.errors import DefinitionError
+from bus.core.errors import BusClosed, DefinitionError
 from bus.core.letters import After
 from bus.core.messages import Receipt
 
@@ -30,3 +31,21 @@ def seconds_of(timeout: float | None, default: float) -> float:
     if not isinstance(timeout, int | float) or math.isnan(timeout):
         raise TypeError(f"timeout must be a number of seconds, not {timeout!r}")
     return timeout
+
+
+def refuse(*_: object) -> NoReturn:
+    """For every call outside the bus's block."""
+    raise BusClosed("the bus is not open: nothing was recorded. Use it inside `async with Bus(...) as bus`")
+
+
+def refuse_elsewhere() -> NoReturn:
+    """For calls from where an open bus's answers would not arrive."""
+    raise BusClosed(
+        "the bus is open on another event loop, or in another thread: nothing was recorded. "
+        "Call it where it was opened, from threads by `anyio.from_thread.run`"
+    )
+
+
+def no_loop() -> None:
+    """The event loop of a bus that is not open."""
+    return

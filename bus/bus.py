@@ -6,15 +6,15 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack
 from threading import get_ident
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 
-from bus.arguments import POSITION_MAX, after_of, check_store, seconds_of
+from bus.arguments import POSITION_MAX, after_of, check_store, no_loop, refuse, refuse_elsewhere, seconds_of
 from bus.core.application import Application
 from bus.core.decider import Decider
 from bus.core.errors import BusClosed, BusError, DefinitionError, NotRecorded, NotSettled, Overloaded
-from bus.core.letters import DeadLetter, Request, letter_place
+from bus.core.letters import Action, DeadLetter, Request, letter_place
 from bus.core.limits import Limits
 from bus.core.messages import Answer, Command, Event, Loaded, Query, Receipt, Recorded, State
 from bus.core.names import id_fault, stream_of
@@ -72,9 +72,9 @@ class Bus:
         self._is_used = False
         """From the beginning of its opening to the end of its closing."""
         self._open: OpenBus | None = None
-        self._submit: Callable[..., Reply] = _refuse
+        self._submit: Callable[..., Reply] = refuse
         """The open bus's intake, at hand since `send` is the hottest call of all."""
-        self._find_loop: Callable[[], object] = _no_loop
+        self._find_loop: Callable[[], object] = no_loop
         self._loop: object = None
         """The event loop that the bus is open on: on another one its replies reach nobody."""
         self._thread_id = 0
@@ -138,19 +138,19 @@ class Bus:
         finally:
             self._open = None
             self._is_used = False
-            self._submit = _refuse
-            self._find_loop, self._loop = _no_loop, None
+            self._submit = refuse
+            self._find_loop, self._loop = no_loop, None
             self.report = opened.report
 
     def _opened(self) -> OpenBus:
         if self._open is None:
-            _refuse()
+            refuse()
         return self._open
 
     def _opened_here(self) -> OpenBus:
         opened = self._opened()
         if self._find_loop() is not self._loop:
-            _refuse_elsewhere()
+            refuse_elsewhere()
         return opened
 
     async def send(
@@ -367,24 +367,24 @@ class Bus:
         timeout = self._wait_s(timeout)
         return await opened.read.request(name, "discard", key=key, position=position, reason=reason, timeout=timeout)
 
+    async def ask_projection(
+        self, projection: Projection[Any, Any] | str, action: Action, *, timeout: float | None = None
+    ) -> Request:
+        """Lets whoever runs the projection `rebuild` its views beside those that answer, `switch` or `drop`.
+
+        What is built answers by itself once it has caught up; `switch` goes back to what was replaced, while that is
+        kept (`limits.replaced_grace_s`). `drop` removes what is being built, or was replaced. Returns as
+        `retry_dead_letters` does.
+        """
+        if action not in ("rebuild", "switch", "drop"):
+            raise ValueError(f"a projection can be asked to 'rebuild', 'switch' or 'drop', not to {action!r}")
+        opened = self._opened_here()
+        (name,) = opened.read.named([projection])
+        return await opened.read.request(name, action, key=None, timeout=self._wait_s(timeout))
+
     def _wait_s(self, timeout: float | None) -> float:
         return seconds_of(timeout, self.limits.wait_timeout_s)
 
     def statistics(self) -> Statistics:
         """The bus at this moment."""
         return self._opened().statistics()
-
-
-def _refuse(*_: object) -> NoReturn:
-    raise BusClosed("the bus is not open: nothing was recorded. Use it inside `async with Bus(...) as bus`")
-
-
-def _refuse_elsewhere() -> NoReturn:
-    raise BusClosed(
-        "the bus is open on another event loop, or in another thread: nothing was recorded. "
-        "Call it where it was opened, from threads by `anyio.from_thread.run`"
-    )
-
-
-def _no_loop() -> None:
-    return None

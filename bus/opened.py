@@ -145,15 +145,19 @@ class OpenBus:
             if self._event_store.shared or self.write.doubt is not None:
                 await self.write.find_end()
             head = self.feed.head
-            waiting = [one.progress for one in self.read.projectors.values() if one.is_here or not closing]
+            projectors = self.read.projectors
+            waiting = [one for name, one in self.read.progress.items() if projectors[name].is_here or not closing]
             try:
                 await wait_for_all(waiting, head)
             except ProjectionStopped:
                 if not closing:
                     raise
                 continue
-            if not self.write.busy and self.write.doubt is None and self.feed.head == head:
+            if self.write.busy or self.write.doubt is not None or self.feed.head != head:
+                continue
+            if closing or not self.read.lineages.busy():
                 return
+            await self.read.lineages.wait_built()
 
     def busy(self) -> list[str]:
         """Who still works, in words."""
@@ -165,6 +169,7 @@ class OpenBus:
             behind = self._behind(projector)
             if behind:
                 names.append(f"projection {projector.progress.name} ({behind} events behind)")
+        names += [f"views being built: {title}" for title in self.read.lineages.busy()]
         if not names and (self._event_store.shared or self.write.doubt is not None):
             # Then it is the store that has not said yet where it ends.
             names.append(f"event store {self._event_store.url}")

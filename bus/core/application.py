@@ -42,7 +42,7 @@ class Application:
         _unique("decider of category", [decider.category for decider in self.deciders])
         _unique("projection", [projection.name for projection in self.projections])
         events = [event for decider in self.deciders for event in decider.events]
-        events += [event for projection in self.projections for event in projection.events]
+        events += [event for projection in self.projections for one in projection.versions for event in one.events]
         object.__setattr__(self, "schema", Schema(events, self.upcasters))
         object.__setattr__(self, "decider_of", self._deciders_by_command())
         object.__setattr__(self, "command_names", self._commands_by_name())

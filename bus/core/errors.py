@@ -211,6 +211,15 @@ class ViewNotIndexed(QueryError):
     field: str
 
 
+class ViewNotBuilt(QueryError):
+    """The views are being built, and the version that still answers has others; see `position` for how far they are."""
+
+    code: ClassVar[str] = "view-not-built"
+    view: str
+    projection: str
+    position: int
+
+
 class InvalidCursor(QueryError):
     """`after` is no cursor, or one of another order of views."""
 
@@ -275,6 +284,13 @@ class ViewsMismatch(Unusable):
     """The views do not belong to this event store, or are ahead of it: rebuild them."""
 
     code: ClassVar[str] = "unusable.views-mismatch"
+    projection: str
+
+
+class ViewsDropped(Unusable):
+    """These views were replaced by others, and are no longer there."""
+
+    code: ClassVar[str] = "unusable.views-dropped"
     projection: str
 
 

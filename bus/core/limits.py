@@ -75,6 +75,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Wait before the second attempt; doubled for each later one, up to `projection_backoff_max_s`."""
     projection_backoff_max_s: float = 2.0
     """Longest wait between two attempts of a projector."""
+    rebuild_share: float = 0.05
+    """Part of the time that is spent on views being built beside those that answer, while events are recorded."""
+    replaced_grace_s: float = 3_600.0
+    """How long views that were replaced are kept and kept up to date, for processes that still answer from them."""
+    switch_pause_s: float = 1.0
+    """Longest pause of the projector that answers, while another build is about to take its place."""
     parked_keys_max: int = 1_000
     """Keys of one projection with parked events; at one more the projection stops."""
     lease_s: float = 10.0

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Final, Generic, TypeAlias, TypeVar, get_origin
+from typing import Any, Final, Generic, TypeAlias, TypeVar, get_origin
 from uuid import UUID
 
 import msgspec
@@ -56,7 +56,8 @@ class Projection(Generic[V, E]):
     key)` returns the view after the event, given the one before it or None, or `REMOVED`. Both are pure. Raising
     `version` builds the views anew. `indexes` names the fields by which views can be found, and several together, as
     a tuple, where those equal in all but the last are to be read in its order. Where it alone is changed the views are
-    kept, and indexed anew when a bus is opened.
+    kept, and indexed anew when a bus is opened. `previous` is the projection as it was before its version was raised:
+    it goes on, and answers, until the views of this one have been built beside its own.
     Raises `DefinitionError` for annotations or types that cannot work.
     """
 
@@ -67,6 +68,7 @@ class Projection(Generic[V, E]):
     key: Callable[[Recorded[E]], str | tuple[str, ...]]
     on_poison: Poison
     indexes: tuple[Index, ...] = ()
+    previous: "Projection[Any, Any] | None" = None
 
     events: tuple[type[Event], ...] = field(init=False)
     fields: tuple[str, ...] = field(init=False)
@@ -84,7 +86,25 @@ class Projection(Generic[V, E]):
             raise DefinitionError(f"{what}: on_poison must be STOP or PARK, not {self.on_poison!r}")
         annotations.check_callable(self.key, f"{what}: key")
         self._check_view(what)
+        self._check_previous(what)
         object.__setattr__(self, "events", self._event_types(f"{what}: project"))
+
+    def _check_previous(self, what: str) -> None:
+        previous = self.previous
+        if previous is None:
+            return
+        if not isinstance(previous, Projection):
+            raise DefinitionError(f"{what}: previous must be the projection that this one replaces, not {previous!r}")
+        if previous.name != self.name or previous.version >= self.version:
+            raise DefinitionError(
+                f"{what} version {self.version}: previous must have the same name and a lower version, but is "
+                f"{previous.name!r} version {previous.version}"
+            )
+
+    @property
+    def versions(self) -> "tuple[Projection[Any, Any], ...]":
+        """This one and those before it, latest first."""
+        return (self,) if self.previous is None else (self, *self.previous.versions)
 
     def _event_types(self, what: str) -> tuple[type[Event], ...]:
         parameters, returned = annotations.hints(self.project, what)

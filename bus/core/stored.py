@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from bus.core.errors import Unusable
+from bus.core.errors import Unusable, ViewsDropped
 from bus.core.fingerprint import fingerprint_or_none
 from bus.core.letters import DeadLetter
 from bus.core.messages import Command
@@ -212,13 +212,14 @@ def indexed_elsewhere(table: ViewTable, url: str) -> Unusable:
     )
 
 
-def dropped(table: ViewTable, url: str) -> Unusable:
+def dropped(table: ViewTable, url: str) -> ViewsDropped:
     """For who still uses views that were dropped."""
-    return Unusable(
+    return ViewsDropped(
         f"{url}: the views of {table.projection!r} version {table.version}, build {table.build}, are no longer there: "
         "others answer in their place, and these were dropped. Nothing was changed; run the release that those belong "
         "to, or open the bus again to build these anew",
         store=url,
+        projection=table.projection,
     )
 
 

@@ -1,11 +1,9 @@
 """Desk: takes what is asked of projections to whoever runs them, and waits for the answers."""
 
-from collections.abc import Iterable
-
 import anyio
 
 from bus.core.letters import Request
-from bus.read.projector import Projector
+from bus.read.lineages import Lineages
 from bus.read.services import Services
 from bus.runtime.log import log, told
 from bus.runtime.reply import Reply, Signal
@@ -17,15 +15,14 @@ _REQUESTS_MAX = 100
 class Desk:
     """Looks for requests in the view store, where other processes and the command line leave them too."""
 
-    def __init__(self, services: Services, projectors: Iterable[Projector]) -> None:
+    def __init__(self, services: Services, lineages: Lineages) -> None:
         self._store = services.view_store
-        self._projectors = {(one.table.projection, one.table.version): one for one in projectors}
+        self._lineages = lineages
         self._limits = services.limits
         self._new_reply = services.new_reply
         self._signal = Signal(services.new_reply)
         self._waiting: dict[str, Reply] = {}
-        for projector in self._projectors.values():
-            projector.requests.on_answer = self._answered
+        lineages.on_answer = self._answered
 
     async def run(self) -> None:
         """Looks again and again, for as long as the bus is open."""
@@ -34,10 +31,7 @@ class Desk:
             try:
                 found = await self._store.requests(is_open=True, limit=others + _REQUESTS_MAX)
                 # Those of a version that nobody runs any more must not stand before those that came later.
-                ours = [one for one in found if (one.projection, one.version) in self._projectors]
-                others = len(found) - len(ours)
-                for request in ours:
-                    self._projectors[request.projection, request.version].ask(request)
+                others = len([request for request in found if not self._lineages.ask(request)])
             except Exception as error:
                 log.warning("requests cannot be read", store=self._store.url, error=told(error))
             with anyio.CancelScope(deadline=anyio.current_time() + self._limits.poll_interval_s):

@@ -1,7 +1,7 @@
 """Leases: settles with other processes which of them projects what, and follows the views that others bring forward."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import anyio
 
@@ -20,19 +20,30 @@ class Leases:
     taken, at the latest when it commits. `owner` names one opening of one bus.
     """
 
-    def __init__(self, services: Services, projectors: Iterable[Projector], owner: str) -> None:
+    def __init__(self, services: Services, owner: str) -> None:
         self._store = services.view_store
-        self._projectors = {projector.table: projector for projector in projectors}
+        self._projectors: dict[ViewTable, Projector] = {}
         self._owner = owner
         self._limits = services.limits
+        self.on_drop: Callable[[], None] = lambda: None
+        """Called when a table was found to be no longer there."""
         self._signal = Signal(services.new_reply)
         self._held: set[ViewTable] = set()
         """What the store has said last."""
         self._renew_at = -math.inf
         """When the leases that are here are to be renewed, on the loop's clock."""
         self._failures = 0
-        for projector in self._projectors.values():
-            projector.on_leave = self.look_again
+
+    def add(self, projector: Projector) -> None:
+        """Takes care of its table from the next look on."""
+        self._projectors[projector.table] = projector
+        projector.on_leave = self.look_again
+
+    def remove(self, projector: Projector) -> None:
+        """Forgets a table that is no longer there."""
+        projector.on_leave = lambda: None
+        self._projectors.pop(projector.table, None)
+        self._held.discard(projector.table)
 
     def look_again(self) -> None:
         """Does not wait for the next look: something has changed."""
@@ -67,13 +78,15 @@ class Leases:
         # Its own leases are renewed in time, and not at each piece of news: a renewal is a durable write.
         wanted = [table for table in self._projectors if table not in halted and (is_due or not self._has(table))]
         if wanted:
-            self._note(await self._store.claim(wanted, self._owner, self._limits.lease_s))
+            self._note(wanted, await self._store.claim(wanted, self._owner, self._limits.lease_s))
         if is_due:
             # Twice may go wrong before a lease lapses.
             self._renew_at = now + self._limits.lease_s / 3
         if halted:
-            for table, checkpoint in (await self._store.prepare(list(halted))).items():
-                halted[table].follow(checkpoint)
+            held = {one.table.place: one.checkpoint for one in await self._store.builds()}
+            for table, projector in halted.items():
+                if table.place in held:
+                    projector.follow(held[table.place])
             if any(one.progress.stopped is None for one in halted.values()):
                 self.look_again()
 
@@ -86,10 +99,16 @@ class Leases:
         """Whether the lease is here, as far as both the store has said and the projector knows."""
         return table in self._held and self._projectors[table].is_here
 
-    def _note(self, claims: Mapping[ViewTable, Claim]) -> None:
-        for table, claim in claims.items():
-            projector = self._projectors[table]
-            if claim.owner == self._owner:
+    def _note(self, wanted: Iterable[ViewTable], claims: Mapping[ViewTable, Claim]) -> None:
+        for table in wanted:
+            projector, claim = self._projectors.get(table), claims.get(table)
+            if projector is None:
+                # Removed while the store was asked.
+                continue
+            if claim is None:
+                self._held.discard(table)
+                self.on_drop()
+            elif claim.owner == self._owner:
                 self._held.add(table)
                 projector.hold(claim)
             else:

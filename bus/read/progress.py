@@ -32,6 +32,8 @@ class Progress:
         """Why the projection stopped; None while it runs."""
         self.stopped_at = 0
         """Position of the event that it could not process."""
+        self.public: Progress | None = None
+        """Where those look who ask for what answers, while that is this one."""
 
     def advance(self, position: int, changed: frozenset[str] | None) -> None:
         """Makes a commit known; with None for keys that nobody here knows."""
@@ -39,16 +41,25 @@ class Progress:
         if self._waiters:
             self._wake([reply for reply, wanted in self._waiters.items() if wanted <= position])
         if changed != frozenset():
-            for listener in list(self._listeners):
-                listener(self.name, changed)
+            self._tell(changed)
+        if self.public is not None:
+            self.public.advance(position, changed)
 
     def stop(self, position: int, reason: str) -> None:
         """Makes known that the projection stopped before the event at `position`; tells everybody who waits."""
         self.stopped = reason
         self.stopped_at = position
         self._wake(list(self._waiters))
-        for listener in list(self._listeners):
-            listener(self.name, None)
+        self._tell(None)
+        if self.public is not None:
+            self.public.stop(position, reason)
+
+    def show(self, public: "Progress") -> None:
+        """From now on `public` tells what this one does; all that it told of before may be another's."""
+        self.public = public
+        public.position, public.stopped, public.stopped_at = self.position, self.stopped, self.stopped_at
+        public._wake([reply for reply, wanted in public._waiters.items() if wanted <= self.position or self.stopped])
+        public._tell(None)
 
     def follow(self, position: int) -> None:
         """Takes the position that the view store has, whoever brought the views there."""
@@ -58,6 +69,8 @@ class Progress:
         if position >= self.stopped_at:
             # Whoever got past the event runs other code than this process.
             self.stopped = None
+        if self.public is not None:
+            self.public.follow(position)
 
     def check(self, position: int) -> None:
         """Raises `ProjectionStopped` where `position` will never be committed."""
@@ -95,6 +108,10 @@ class Progress:
 
     def remove_waiter(self, reply: Reply) -> None:
         self._waiters.pop(reply, None)
+
+    def _tell(self, changed: frozenset[str] | None) -> None:
+        for listener in list(self._listeners):
+            listener(self.name, changed)
 
     def _wake(self, replies: Sequence[Reply]) -> None:
         for reply in replies:

@@ -7,13 +7,14 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from bus.core.errors import ProjectionStopped, StoreUnavailable, Unusable
+from bus.core.errors import ProjectionStopped, StoreUnavailable, Unusable, ViewsDropped
 from bus.core.letters import Request
 from bus.core.messages import Event, Recorded
 from bus.core.projection import Projection
 from bus.core.reports import Failed, Projected
-from bus.core.stored import Checkpoint, Claim, ViewTable
+from bus.core.stored import Checkpoint, Claim, ViewTable, dropped
 from bus.read.folding import Poisoned, StaleShape
+from bus.read.pacing import Pace
 from bus.read.parking import Failure
 from bus.read.progress import Progress
 from bus.read.requests import Requests
@@ -31,7 +32,12 @@ class Projector:
     """Step 8 of a message's journey."""
 
     def __init__(
-        self, services: Services, projection: Projection[Any, Any], table: ViewTable, checkpoint: Checkpoint
+        self,
+        services: Services,
+        projection: Projection[Any, Any],
+        table: ViewTable,
+        checkpoint: Checkpoint,
+        pace: Pace | None = None,
     ) -> None:
         self.projection = projection
         self.table = table
@@ -54,6 +60,11 @@ class Projector:
         self._limits = services.limits
         self._view_store = services.view_store
         self._writing: Writing = ViewWriting(services, projection, table)
+        self._pace = pace
+        """Where it builds beside what answers; else it works as fast as it can."""
+        self._is_closed = False
+        self._is_paused = False
+        self._resumed = Signal(services.new_reply)
         self._poisonings = 0
         """How often the projection raised at the next event."""
         self._poisoned_at: datetime | None = None
@@ -78,6 +89,16 @@ class Projector:
             new_reply=services.new_reply,
             limits=services.limits,
         )
+
+    @property
+    def title(self) -> str:
+        """Which of the projection's builds it is, in words."""
+        return f"version {self.table.version}" + (f" build {self.table.build}" if self.table.build else "")
+
+    @property
+    def is_building(self) -> bool:
+        """Whether it has not answered yet, nor been given up."""
+        return self._pace is not None and not self._is_closed
 
     @property
     def requests(self) -> Requests:
@@ -115,9 +136,35 @@ class Projector:
             return
         self.progress.follow(checkpoint.position)
 
+    @property
+    def epoch(self) -> int:
+        """That of the lease."""
+        return self._claim.epoch if self._claim is not None else 0
+
+    def hurry(self) -> None:
+        """Leaves nothing to others any more: what it builds answers now."""
+        self._pace = None
+
+    def pause(self) -> None:
+        """Begins nothing new until `resume`; what is under way is finished."""
+        self._is_paused = True
+        self._subscription.interrupt()
+
+    def resume(self) -> None:
+        self._is_paused = False
+        self._resumed.set()
+
+    def close(self) -> None:
+        """Ends `run`, for good: its table is no longer there."""
+        self._is_closed = True
+        self._claim = None
+        self._scope.cancel()
+        self._granted.set()
+        self._subscription.close()
+
     async def run(self) -> None:
         """Projects whenever the lease is here; returns only when it stopped and no other process can do better."""
-        while self.progress.stopped is None or self._view_store.shared:
+        while not self._is_closed and (self.progress.stopped is None or self._view_store.shared):
             if (claim := self._claim) is None:
                 await self._granted.wait()
                 continue
@@ -159,6 +206,8 @@ class Projector:
                     await self._work(claim)
             except Poisoned as poison:
                 await self._poisoned(poison)
+            except ViewsDropped:
+                self._leave()
             except (StaleShape, Unusable) as error:
                 self._stop(self._checkpoint.position + 1, str(error), error)
             except Exception as error:
@@ -175,6 +224,8 @@ class Projector:
             self._subscription.interrupt()
 
     async def _work(self, claim: Claim) -> None:
+        while self._is_paused:
+            await self._resumed.wait()
         await self._writing.begin()
         if self.requests.are_waiting:
             changed = await self.requests.step(self._checkpoint, claim.epoch)
@@ -182,7 +233,10 @@ class Projector:
             if self.requests.are_waiting:
                 # Live events have their turn between two steps, but are not waited for.
                 self._subscription.interrupt()
+        began, position = self._services.clock.monotonic(), self._checkpoint.position
         await self._project_next()
+        if self._pace is not None and self._checkpoint.position > position:
+            await self._pace.rest(self._services.clock.monotonic() - began, self._checkpoint.position)
 
     @property
     def attempts(self) -> int:
@@ -225,7 +279,9 @@ class Projector:
 
     async def _make_certain(self, attempt: Attempt) -> None:
         """After a commit that failed: looks which checkpoint the store has, before anything is written again."""
-        found = (await self._view_store.prepare([self.table]))[self.table]
+        held = {one.table.place: one.checkpoint for one in await self._view_store.builds()}
+        if (found := held.get(self.table.place)) is None:
+            raise dropped(self.table, self._view_store.url)
         if found == attempt.batch.last:
             self._advance(attempt)
         elif found == self._checkpoint:

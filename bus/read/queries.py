@@ -1,6 +1,6 @@
 """Queries: runs query handlers on one snapshot of the views, if asked not before a given position."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import anyio
@@ -15,6 +15,8 @@ from bus.core.errors import (
     QueryFailed,
     QueryTimeout,
     UnknownQuery,
+    ViewNotBuilt,
+    ViewsDropped,
     in_words,
 )
 from bus.core.letters import After
@@ -23,9 +25,10 @@ from bus.core.messages import Cursor, Page, Query, View
 from bus.core.projection import PARK, Projection
 from bus.core.reports import Queried
 from bus.core.schema import DECODE_ERRORS
-from bus.core.stored import table_of
+from bus.core.stored import ViewTable
 from bus.ports import ViewReader
 from bus.read.finding import Order, conditions_of, order_of
+from bus.read.lineage import Lineage, Source
 from bus.read.progress import Progress
 from bus.read.services import Services
 
@@ -53,11 +56,15 @@ class _StartAgain(BaseException):
 class Queries:
     """Step 9 of a message's journey."""
 
-    def __init__(self, services: Services, progress: Mapping[str, Progress]) -> None:
+    def __init__(
+        self, services: Services, lineages: Mapping[str, Lineage], refresh: Callable[[], Awaitable[None]]
+    ) -> None:
         application = services.application
         self._application = application
         self._view_store = services.view_store
-        self._progress = progress
+        self._lineages = lineages
+        self._refresh = refresh
+        """Looks again which tables there are."""
         self._clock = services.clock
         self._telemetry = services.telemetry
         self._limits = services.limits
@@ -110,13 +117,23 @@ class Queries:
     ) -> tuple[R, Reads]:
         name = type(query).__qualname__
         late: Progress | None = None
+        is_refreshed = False
         for _ in range(self._limits.query_restarts_max):
             # No snapshot is held meanwhile: it would be too old, and stores have few of them at a time.
             if late is not None:
                 await late.wait(after.position, deadline)
             answered: tuple[R, Reads] | Progress | None = None
             with anyio.CancelScope(deadline=deadline):
-                answered = await self._attempt(handler, query, after)
+                try:
+                    answered = await self._attempt(handler, query, after)
+                except ViewsDropped:
+                    if is_refreshed:
+                        raise
+                    # Another process has let other views answer, and has dropped these.
+                    is_refreshed = True
+                    await self._refresh()
+                    late = None
+                    continue
             if answered is None:
                 raise QueryTimeout(f"{name} was not answered in time; ask again, or with more time", query=name)
             if not isinstance(answered, Progress):
@@ -131,13 +148,13 @@ class Queries:
     async def _attempt(self, handler: Callable[..., Any], query: Query[R], after: After) -> tuple[R, Reads] | Progress:
         """Runs the handler on a snapshot; gives the projection for which that is too old, if it comes to read it."""
         # Noted before the snapshot is taken: it holds at least this.
-        positions = {name: progress.position for name, progress in self._progress.items()}
+        sources = {name: lineage.source for name, lineage in self._lineages.items()}
         async with self._view_store.snapshot() as reader:
             views = SnapshotViews(
                 self._application,
                 reader,
                 decoders=self._decoders,
-                positions=positions,
+                sources=sources,
                 after=after,
                 may_park=self.may_park,
                 limits=self._limits,
@@ -155,9 +172,10 @@ class Queries:
                     ) from error
             else:
                 if views.outdated is None:
-                    position = min([positions[name] for name in views.keys], default=max(positions.values(), default=0))
+                    latest = max([source.position for source in sources.values()], default=0)
+                    position = min([sources[name].position for name in views.keys], default=latest)
                     return answer, Reads(views.keys, position)
-        return self._progress[views.outdated]
+        return self._lineages[views.outdated].progress
 
 
 class SnapshotViews:
@@ -169,7 +187,7 @@ class SnapshotViews:
         reader: ViewReader,
         *,
         decoders: Mapping[type[View], Callable[[bytes], View]],
-        positions: Mapping[str, int],
+        sources: Mapping[str, Source],
         after: After,
         may_park: frozenset[str],
         limits: Limits,
@@ -177,7 +195,7 @@ class SnapshotViews:
         self._application = application
         self._reader = reader
         self._decoders = decoders
-        self._positions = positions
+        self._sources = sources
         self._after = after
         self._may_park = may_park
         self._find_views_max = limits.find_views_max
@@ -191,13 +209,13 @@ class SnapshotViews:
 
     async def get(self, view: type[V], key: str) -> V | None:
         """The view of one key, or None."""
-        projection = await self._enter(view)
+        source = await self._enter(view)
         if not isinstance(key, str):
             raise QueryError(f"get: a key is a text, not {key!r}")
-        keys = self.keys.setdefault(projection.name, set())
+        keys = self.keys.setdefault(source.table.projection, set())
         if keys is not None:
             keys.add(key)
-        payload = await self._reader.get(table_of(projection), key)
+        payload = await self._reader.get(source.table, key)
         return None if payload is None else self._decode(view, payload)
 
     async def find(
@@ -235,29 +253,33 @@ class SnapshotViews:
         self, view: type[V], where: Mapping[str, Any], order_by: str | None, after: Cursor | None, limit: int
     ) -> tuple[Order, Sequence[tuple[str, bytes]]]:
         """Keys and payloads in order."""
-        projection = await self._enter(view)
+        source = await self._enter(view)
+        projection = source.projection
         self.keys[projection.name] = None
         conditions = conditions_of(projection, where, self._find_values_max)
         order = order_of(projection, order_by, after)
         return order, await self._reader.find(
-            table_of(projection), conditions, order.field, order.descending, min(limit, _LIMIT_MAX), after=order.after
+            source.table, conditions, order.field, order.descending, min(limit, _LIMIT_MAX), after=order.after
         )
 
-    async def _enter(self, view: type[View]) -> Projection[Any, Any]:
-        """The view's projection, where the snapshot holds what was asked for; else leaves the handler."""
+    async def _enter(self, view: type[View]) -> Source:
+        """Where the view is, if the snapshot holds what was asked for; else leaves the handler."""
         projection = self._application.projection_of.get(view)
         if projection is None:
             raise UnknownQuery(
                 f"no projection keeps the view {getattr(view, '__qualname__', view)!r}; "
                 "add its projection to Application(projections=[...])"
             )
-        if self._positions[projection.name] < self._after.position:
+        source = self._sources[projection.name]
+        if not source.is_built or source.projection.view is not view:
+            raise _not_built(view, projection, source)
+        if source.position < self._after.position:
             self.outdated = projection.name
             raise _StartAgain
         if projection.name not in self._entered and projection.name in self._may_park:
-            await check_parked(self._reader, projection, self._after)
+            await check_parked(self._reader, source.table, self._after)
             self._entered.add(projection.name)
-        return projection
+        return source
 
     def _decode(self, view: type[V], payload: bytes) -> V:
         try:
@@ -269,17 +291,31 @@ class SnapshotViews:
             ) from error
 
 
-async def check_parked(reader: ViewReader, projection: Projection[Any, Any], after: After) -> None:
+def _not_built(view: type[View], projection: Projection[Any, Any], source: Source) -> ViewNotBuilt:
+    what = f"the views {view.__qualname__} of projection {projection.name!r} version {projection.version}"
+    if source.is_built:
+        told = f"version {source.table.version} answers until then, in processes that still have its query handlers"
+    else:
+        told = f"they are at position {source.position}"
+    return ViewNotBuilt(
+        f"{what} are being built: {told}. Ask again once they answer, as `doubledecker projections status` shows",
+        view=view.__qualname__,
+        projection=projection.name,
+        position=source.position,
+    )
+
+
+async def check_parked(reader: ViewReader, table: ViewTable, after: After) -> None:
     """Raises `Parked` where one of the events asked for is a dead letter in this snapshot."""
     if after.first > after.position:
         return
-    for letter in await reader.letters(table_of(projection), after.first, after.position):
+    for letter in await reader.letters(table, after.first, after.position):
         if after.stream in (None, letter.stream):
             raise Parked(
-                f"projection {projection.name!r} has parked the event at position {letter.position} for key "
+                f"projection {table.projection!r} has parked the event at position {letter.position} for key "
                 f"{letter.key!r}: {letter.error or 'it waits behind an earlier one'}. What was sent is recorded, but "
                 "is not in that view; mend the cause and retry its dead letters",
-                projection=projection.name,
+                projection=table.projection,
                 position=letter.position,
                 key=letter.key,
             )

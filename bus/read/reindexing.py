@@ -9,14 +9,14 @@ from bus.core.errors import Unusable, in_words
 from bus.core.limits import Limits
 from bus.core.projection import IndexValue, Projection
 from bus.core.schema import DECODE_ERRORS
-from bus.core.stored import table_of
+from bus.core.stored import ViewTable
 from bus.ports import ViewStore
 
 
-async def reindex(projection: Projection[Any, Any], view_store: ViewStore, limits: Limits) -> None:
-    """Raises `Unusable`, and has changed nothing, where a stored view cannot be indexed so."""
+async def reindex(projection: Projection[Any, Any], table: ViewTable, view_store: ViewStore, limits: Limits) -> None:
+    """Indexes a projection's table; raises `Unusable`, and has changed nothing, where a view cannot be indexed."""
     values_of = _values_of(projection, view_store.url)
-    await view_store.reindex(table_of(projection), values_of, limits.reindex_views_max)
+    await view_store.reindex(table, values_of, limits.reindex_views_max)
 
 
 def _values_of(projection: Projection[Any, Any], url: str) -> Callable[[bytes], tuple[IndexValue, ...]]:

@@ -6,19 +6,18 @@ from uuid import uuid4
 
 import anyio
 
-from bus.core.errors import DefinitionError, ViewsMismatch
+from bus.core.errors import DefinitionError
 from bus.core.letters import Action, After, DeadLetter, Request
 from bus.core.messages import Answer, Query
 from bus.core.projection import Projection
-from bus.core.stored import Checkpoint, table_of
 from bus.ports import Waking
 from bus.read.desk import Desk
 from bus.read.following import Following
 from bus.read.leases import Leases
-from bus.read.progress import Progress, wait_for_any
+from bus.read.lineages import Lineages
+from bus.read.progress import wait_for_any
 from bus.read.projector import Projector
 from bus.read.queries import Queries, check_parked
-from bus.read.reindexing import reindex
 from bus.read.services import Services
 from bus.read.watching import watch
 from bus.runtime.log import log, told
@@ -38,36 +37,29 @@ class ReadSide:
         self._limits = services.limits
         self._supervisor = supervisor
         self._owner = owner
-        self.projectors: Mapping[str, Projector] = {}
-        self.progress: Mapping[str, Progress] = {}
-        self.queries = Queries(services, {})
+        self._leases = Leases(services, owner)
+        self.lineages = Lineages(services, self._leases, supervisor.start)
+        self.progress = {name: lineage.progress for name, lineage in self.lineages.lineages.items()}
+        """Of what answers, by projection."""
+        self.queries = Queries(services, self.lineages.lineages, self.lineages.refresh)
+        self.desk = Desk(services, self.lineages)
+
+    @property
+    def projectors(self) -> Mapping[str, Projector]:
+        """Of what answers, by projection."""
+        return {name: lineage.answers for name, lineage in self.lineages.lineages.items()}
 
     async def open(self) -> None:
-        """Checks that the views belong to the event store and makes a projector for each projection."""
-        projections = self._application.projections
-        checkpoints = await self._view_store.prepare([table_of(projection) for projection in projections])
-        for projection in projections:
-            await self._check(projection, checkpoints[table_of(projection)])
-        for projection in projections:
-            await reindex(projection, self._view_store, self._limits)
-        self.projectors = {
-            projection.name: Projector(
-                self._services, projection, table_of(projection), checkpoints[table_of(projection)]
-            )
-            for projection in projections
-        }
-        self._leases = Leases(self._services, self.projectors.values(), self._owner)
+        """Checks that the views belong to the event store and makes a projector for each build of a projection."""
+        await self.lineages.open()
         try:
             await self._leases.look()
             # A projection that parks no more may have letters from when it did.
-            left = [one.name for one in projections if await self._view_store.parked(table_of(one))]
+            left = [name for name, one in self.projectors.items() if await self._view_store.parked(one.table)]
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self.release()
             raise
-        self.desk = Desk(self._services, self.projectors.values())
-        self.progress = {name: projector.progress for name, projector in self.projectors.items()}
-        self.queries = Queries(self._services, self.progress)
         self.queries.may_park |= frozenset(left)
 
     def start(self) -> None:
@@ -77,14 +69,17 @@ class ReadSide:
             # Without a projector too: other processes' projectors hear of this one's events by it. What this process
             # has appended itself is known already, and wakes nobody again.
             start("following events", Following(self._event_store, self._services.feed.learn, limits).run)
-        if self.queries.may_park:
+        if self.progress:
             start("desk", self.desk.run)
         if self._view_store.shared:
             start("leases", self._leases.run)
             if isinstance(self._view_store, Waking):
-                start("following views", Following(self._view_store, lambda _: self._leases.look_again(), limits).run)
-        for name, projector in self.projectors.items():
-            start(f"projector {name}", projector.run)
+                start("following views", Following(self._view_store, self._heard, limits).run)
+        self.lineages.start()
+
+    def _heard(self, _: int) -> None:
+        self._leases.look_again()
+        self.lineages.heard()
 
     async def release(self) -> None:
         """Lets other processes project at once; called when the projectors have ended. Bounded, and never raises."""
@@ -97,38 +92,10 @@ class ReadSide:
     def close(self) -> None:
         """Tells everybody who still waits that nothing more will come; called when the projectors have ended."""
         self.queries.close()
+        self.lineages.close()
         for progress in self.progress.values():
             if progress.stopped is None:
                 progress.stop(progress.position + 1, "the bus was closed")
-
-    async def _check(self, projection: Projection[Any, Any], checkpoint: Checkpoint) -> None:
-        """Refuses views that were made from another event store, or from one that has since lost events."""
-        if checkpoint.position == 0:
-            return
-        why = None
-        if checkpoint.store_id != self._event_store.identity:
-            why = "they were made from another event store"
-        else:
-            page = await self._event_store.page(checkpoint.position - 1, 1)
-            if not page:
-                why = (
-                    f"they are at position {checkpoint.position}, but the event store ends at "
-                    f"{self._services.feed.head}: it was restored from a backup, or its storage has lost what it had "
-                    "recorded since"
-                )
-            elif (page[0].stream, page[0].version) != (checkpoint.stream, checkpoint.version):
-                why = (
-                    f"the event at position {checkpoint.position} is version {page[0].version} of {page[0].stream!r}, "
-                    f"but they were made from version {checkpoint.version} of {checkpoint.stream!r}"
-                )
-        if why is not None:
-            raise ViewsMismatch(
-                f"the views of projection {projection.name!r} in {self._view_store.url} do not belong to "
-                f"{self._event_store.url}: {why}. Once that is understood, rebuild them: remove the views (they hold "
-                "nothing that the events do not), or raise the projection's version",
-                store=self._view_store.url,
-                projection=projection.name,
-            )
 
     def named(self, projections: Sequence[Projection[Any, Any] | str], version: int | None = None) -> list[str]:
         """The names of projections, or of one in that version; raises `DefinitionError` for one that there is not."""
@@ -184,7 +151,7 @@ class ReadSide:
             for name in [name for name in waiting if self.progress[name].position >= after.position]:
                 if name in self.queries.may_park:
                     async with self._view_store.snapshot() as reader:
-                        await check_parked(reader, self.projectors[name].projection, after)
+                        await check_parked(reader, self.projectors[name].table, after)
                 waiting.remove(name)
             if not waiting:
                 return

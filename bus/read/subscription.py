@@ -103,6 +103,10 @@ class Subscription:
         self._is_interrupted = True
         self._signal.set()
 
+    def close(self) -> None:
+        """Nobody will ask any more."""
+        self._feed.unlisten(self._signal)
+
     def _is_poll_due(self) -> bool:
         """Not at each call: between two polls this process's own commits keep its readers level."""
         if not self._store.shared or anyio.current_time() < self._next_poll:

@@ -27,6 +27,9 @@ class Feed:
         """`signal` is set after each publication."""
         self._signals.append(signal)
 
+    def unlisten(self, signal: Signal) -> None:
+        self._signals.remove(signal)
+
     def publish(self, before: int, events: Sequence[Recorded[Event]]) -> None:
         """Adds the events that follow position `before`.
 

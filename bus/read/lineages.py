@@ -1,0 +1,278 @@
+"""Lineages: opens the builds that the view store has, brings new ones to answer, and drops what they replaced."""
+
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+
+import anyio
+
+from bus.core.builds import ANSWERING, BUILDING, REPLACED, Build
+from bus.core.errors import NotProjected
+from bus.core.letters import Request
+from bus.core.stored import ViewTable, table_of
+from bus.read.checking import check_views
+from bus.read.leases import Leases
+from bus.read.lineage import Lineage
+from bus.read.pacing import Pace
+from bus.read.projector import Projector
+from bus.read.rebuilding import Rebuilding
+from bus.read.reindexing import reindex
+from bus.read.services import Services
+from bus.read.switching import switch
+from bus.runtime.log import log, told
+from bus.runtime.reply import Reply, Signal
+from bus.runtime.supervisor import backoff_s
+
+Start = Callable[[str, Callable[[], Awaitable[None]]], None]
+"""Runs a task under a name."""
+
+
+class Lineages:
+    """Keeps what this process does in step with the builds in the view store, which others change too."""
+
+    def __init__(self, services: Services, leases: Leases, start: Start) -> None:
+        self._services = services
+        self._store = services.view_store
+        self._limits = services.limits
+        self._leases = leases
+        self._start = start
+        self.lineages: Mapping[str, Lineage] = {
+            one.name: Lineage(one, services.new_reply) for one in services.application.projections
+        }
+        self.on_answer: Callable[[Request], None] = lambda _: None
+        """Called with each request that was answered here."""
+        self._rebuilding = Rebuilding(services)
+        self._rebuilding.on_ask = self.look_again
+        self._rebuilding.on_answer = self._answered
+        self._signal = Signal(services.new_reply)
+        self._waiting: list[Reply] = []
+        """Who waits until nothing is being built here."""
+        self._lock = anyio.Lock()
+        """One look at a time."""
+        self._failures = 0
+        self._is_started = False
+        self._is_closed = False
+        leases.on_drop = self.look_again
+
+    def _answered(self, request: Request) -> None:
+        self.on_answer(request)
+
+    def look_again(self) -> None:
+        """Does not wait for the next look: something has changed."""
+        self._signal.set()
+
+    def heard(self) -> None:
+        """Other processes have changed something in the view store."""
+        # Views change all the time; which builds there are is of interest while there are several.
+        if any(len(lineage.builds) > 1 for lineage in self.lineages.values()):
+            self.look_again()
+
+    async def open(self) -> None:
+        """Makes room for what is new, and a projector for each build; raises a subclass of `Unusable`."""
+        builds = await self._store.builds()
+        fresh: list[ViewTable] = []
+        for lineage in self.lineages.values():
+            known, table = lineage.known(builds), table_of(lineage.projection)
+            if any(one.table.version == table.version for one in known):
+                continue
+            if any(one.checkpoint.position > 0 and one.state != BUILDING for one in known):
+                log.info("views are built anew", projection=lineage.name, version=table.version)
+                await self._store.build(table, self._services.clock.now())
+            else:
+                fresh.append(table)
+        await self._store.prepare(fresh)
+        builds = await self._store.builds()
+        for lineage in self.lineages.values():
+            await self._open(lineage, lineage.known(builds))
+            lineage.adopt(lineage.projectors[lineage.choose().table.place])
+
+    async def _open(self, lineage: Lineage, builds: Sequence[Build]) -> None:
+        """Takes note of the builds, and makes projectors for those that are new here."""
+        lineage.builds = {one.table.place: one for one in builds}
+        new = [one for one in builds if one.table.place not in lineage.projectors]
+        tables = [lineage.named(one.table) for one in new]
+        checkpoints = await self._store.prepare(tables)
+        for table in tables:
+            await check_views(self._services, table, checkpoints[table])
+        for build, table in zip(new, tables, strict=True):
+            projection = lineage.version(table.version)
+            assert projection is not None, "only known versions are opened"
+            await reindex(projection, table, self._store, self._limits)
+            pace = Pace(self._services) if build.state == BUILDING else None
+            projector = Projector(self._services, projection, table, checkpoints[table], pace)
+            lineage.projectors[table.place] = projector
+            projector.requests.on_answer = self._answered
+            self._leases.add(projector)
+            if self._is_started:
+                self._run(lineage, projector)
+        if new and self._is_started:
+            await self._leases.look()
+
+    def start(self) -> None:
+        """Starts the projectors, and looks after their builds from now on."""
+        self._is_started = True
+        for lineage in self.lineages.values():
+            for projector in lineage.projectors.values():
+                self._run(lineage, projector)
+        if self.lineages:
+            self._start("builds", self.run)
+
+    def _run(self, lineage: Lineage, projector: Projector) -> None:
+        self._start(f"projector {lineage.name} {projector.title}", projector.run)
+        if projector.is_building:
+            self._start(f"switch to {lineage.name} {projector.title}", partial(self._bring, lineage, projector))
+
+    async def _bring(self, lineage: Lineage, projector: Projector) -> None:
+        """Waits until a build has caught up, and lets it answer."""
+        while projector.is_building:
+            limits, answers = self._limits, lineage.progress
+            try:
+                # Where it is the first one, what is recorded is what there is to catch up with.
+                end = self._services.feed.head if lineage.answers is projector else answers.position
+                await projector.progress.wait(end)
+                near = answers.position - projector.progress.position <= limits.projection_events_max
+                if near and projector.is_here and await switch(self._services, lineage, projector):
+                    self.look_again()
+                    return
+                if near:
+                    await anyio.sleep(limits.poll_interval_s)
+            except NotProjected:
+                # Another process may do better, or people may drop it.
+                self.look_again()
+                await anyio.sleep(limits.poll_interval_s)
+            except Exception as error:
+                log.warning("views cannot be switched to", projection=lineage.name, error=told(error))
+                await anyio.sleep(limits.projection_backoff_max_s)
+
+    async def run(self) -> None:
+        """Looks again and again, for as long as the bus is open."""
+        pause_s = self._limits.poll_interval_s if self._store.shared else math.inf
+        # Where there are several builds of a projection there may be something to do at once.
+        self.heard()
+        while True:
+            with anyio.CancelScope(deadline=anyio.current_time() + pause_s):
+                await self._signal.wait()
+            try:
+                pause_s = await self._look()
+                self._failures = 0
+            except Exception as error:
+                self._failures += 1
+                log.warning("builds cannot be looked at", store=self._store.url, error=told(error))
+                limits = self._limits
+                pause_s = backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, self._failures)
+
+    async def refresh(self) -> None:
+        """Looks now, for who has found that something has changed."""
+        await self._look()
+
+    async def _look(self) -> float:
+        """Acts on what the view store has; returns after how many seconds there may be more to do."""
+        async with self._lock:
+            return await self._act()
+
+    async def _act(self) -> float:
+        builds = await self._store.builds()
+        pause_s = self._limits.poll_interval_s if self._store.shared else math.inf
+        for lineage in self.lineages.values():
+            pause_s = min(pause_s, await self._tend(lineage, lineage.known(builds)))
+        if not self.busy():
+            self._wake()
+        return pause_s
+
+    def _wake(self) -> None:
+        for reply in self._waiting:
+            if not reply.is_done:
+                reply.set_result(None)
+
+    def close(self) -> None:
+        """Nothing more will be built; told to who waits for it."""
+        self._is_closed = True
+        self._wake()
+
+    async def _tend(self, lineage: Lineage, builds: Sequence[Build]) -> float:
+        await self._open(lineage, builds)
+        self._adopt(lineage)
+        for place, projector in list(lineage.projectors.items()):
+            if place not in lineage.builds and projector is not lineage.answers:
+                self._close(lineage, projector)
+        if await self._rebuilding.carry_out(lineage, self):
+            self.look_again()
+        return await self._tidy(lineage) if lineage.answers.is_here else math.inf
+
+    async def reload(self, lineage: Lineage) -> None:
+        """Takes note of what this process has just changed in the view store."""
+        await self._open(lineage, lineage.known(await self._store.builds()))
+        self._adopt(lineage)
+
+    def _adopt(self, lineage: Lineage) -> None:
+        """Lets that build answer which the view store says is to, once it has what was answered from before."""
+        before = lineage.answers
+        if not lineage.builds:
+            if before.progress.stopped is None:
+                before.progress.stop(before.progress.position + 1, "its views were dropped")
+            return
+        chosen = lineage.choose()
+        projector = lineage.projectors[chosen.table.place]
+        if chosen.state != BUILDING:
+            projector.hurry()
+        if projector is not before and projector.progress.position >= lineage.progress.position:
+            lineage.adopt(projector)
+            log.info("projection answers from other views", projection=lineage.name, views=projector.title)
+
+    async def _tidy(self, lineage: Lineage) -> float:
+        """Drops what was replaced long ago; returns how long the next has to stay."""
+        answers, now, pause_s = lineage.answers, self._services.clock.now(), math.inf
+        for build in list(lineage.builds.values()):
+            if build.table.place == answers.table.place:
+                continue
+            if build.state == ANSWERING and build.table.version < answers.table.version:
+                # Nobody said that the one took the place of the other, when its version was raised.
+                await self._store.switch(answers.table, answers.epoch, lineage.named(build.table), now)
+            elif build.state == REPLACED and build.since is not None:
+                left_s = (build.since - now).total_seconds() + self._limits.replaced_grace_s
+                if left_s > 0:
+                    pause_s = min(pause_s, left_s)
+                else:
+                    await self.drop(lineage, lineage.projectors[build.table.place])
+        return pause_s
+
+    async def drop(self, lineage: Lineage, projector: Projector) -> bool:
+        """Drops a build; false where it answers."""
+        self._close(lineage, projector)
+        is_dropped = await self._store.drop(projector.table)
+        if is_dropped:
+            log.info("views were dropped", projection=lineage.name, views=projector.title)
+        lineage.builds.pop(projector.table.place, None)
+        return is_dropped
+
+    def _close(self, lineage: Lineage, projector: Projector) -> None:
+        del lineage.projectors[projector.table.place]
+        self._leases.remove(projector)
+        projector.close()
+
+    def ask(self, request: Request) -> bool:
+        """Takes a request for whoever runs the projection; false where this process knows nothing of it."""
+        lineage = self.lineages.get(request.projection)
+        if lineage is None or lineage.version(request.version) is None:
+            return False
+        if request.action in ("retry", "discard"):
+            if (projector := lineage.find(request.version)) is not None:
+                projector.ask(request)
+        else:
+            self._rebuilding.ask(request)
+        return True
+
+    def busy(self) -> list[str]:
+        """What is being built here, in words."""
+        building = [(name, lineage.building) for name, lineage in self.lineages.items()]
+        return [f"{name} {one.title}" for name, one in building if one is not None and one.is_here]
+
+    async def wait_built(self) -> None:
+        """Returns when nothing is being built here any more."""
+        while self.busy() and not self._is_closed:
+            reply = self._services.new_reply()
+            self._waiting.append(reply)
+            try:
+                await reply
+            finally:
+                self._waiting.remove(reply)

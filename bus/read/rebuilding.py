@@ -1,0 +1,116 @@
+"""Rebuilding: carries out what people ask of a projection's builds, where this process runs the one that answers."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from bus.core.builds import REPLACED
+from bus.core.letters import Request
+from bus.core.stored import table_of
+from bus.read.lineage import Lineage
+from bus.read.projector import Projector
+from bus.read.services import Services
+from bus.read.switching import switch
+from bus.runtime.log import log
+
+
+class Keeper(Protocol):
+    """Who keeps the builds of this process."""
+
+    async def reload(self, lineage: Lineage) -> None:
+        """Takes note of what has just been changed in the view store."""
+        ...
+
+    async def drop(self, lineage: Lineage, projector: Projector) -> bool:
+        """Drops a build; false where it answers."""
+        ...
+
+
+class Rebuilding:
+    """Requests to rebuild, to switch or to drop that were taken and not yet answered, oldest first."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._store = services.view_store
+        self.on_ask: Callable[[], None] = lambda: None
+        """Called when there is something to do."""
+        self.on_answer: Callable[[Request], None] = lambda _: None
+        """Called with what was answered."""
+        self._open: dict[str, Request] = {}
+
+    def ask(self, request: Request) -> None:
+        """Takes a request, unless it has it."""
+        if request.id not in self._open:
+            self._open[request.id] = request
+            self.on_ask()
+
+    async def carry_out(self, lineage: Lineage, keeper: Keeper) -> bool:
+        """Does what is asked of this projection; returns whether anything was done. Raises what the store raises."""
+        asked = [one for one in self._open.values() if one.projection == lineage.name]
+        answers = lineage.answers
+        if not answers.is_here and answers.progress.stopped is None:
+            # It is another process's business, where these requests are found as well.
+            for request in asked:
+                del self._open[request.id]
+            return False
+        for request in asked:
+            if request.action == "rebuild":
+                outcome = await self._rebuild(lineage, keeper)
+            elif request.action == "switch":
+                outcome = await self._switch(lineage, keeper)
+            else:
+                outcome = await self._drop(lineage, keeper)
+            await self._answer(request, *outcome)
+        return bool(asked)
+
+    async def _rebuild(self, lineage: Lineage, keeper: Keeper) -> tuple[bool, str]:
+        if (building := lineage.building) is not None:
+            return False, f"{building.title} is being built already, and is at position {building.progress.position}"
+        table = table_of(lineage.projection)
+        last = max(
+            [one.table.build for one in lineage.builds.values() if one.table.version == table.version], default=-1
+        )
+        table = msgspec.structs.replace(table, build=last + 1)
+        await self._store.build(table, self._services.clock.now())
+        await keeper.reload(lineage)
+        log.info("views are built anew", projection=table.projection, version=table.version, build=table.build)
+        return True, f"version {table.version} build {table.build} is being built, and answers once it has caught up"
+
+    async def _switch(self, lineage: Lineage, keeper: Keeper) -> tuple[bool, str]:
+        other = lineage.building or _replaced(lineage)
+        if other is None:
+            return False, "there is nothing to switch to: nothing is being built, and nothing was replaced lately"
+        if await switch(self._services, lineage, other):
+            await keeper.reload(lineage)
+            return True, f"{other.title} answers now"
+        at, of = other.progress.position, lineage.progress.position
+        if other.progress.stopped is not None:
+            return False, f"{other.title} has stopped at position {at}: {other.progress.stopped}"
+        if not other.is_here:
+            return False, f"{other.title} is built by another process, which switches once it has caught up"
+        return (
+            False,
+            f"{other.title} is at position {at} of {of}, and answers by itself once it has caught up",
+        )
+
+    async def _drop(self, lineage: Lineage, keeper: Keeper) -> tuple[bool, str]:
+        other = lineage.building or _replaced(lineage)
+        if other is None or other is lineage.answers:
+            return False, "there is nothing to drop but what answers"
+        if await keeper.drop(lineage, other):
+            return True, f"{other.title} was dropped"
+        return False, f"{other.title} answers, and was not dropped"
+
+    async def _answer(self, request: Request, is_done: bool, answer: str) -> None:
+        told = msgspec.structs.replace(request, answered_at=self._services.clock.now(), is_done=is_done, answer=answer)
+        await self._store.answer(told)
+        self._open.pop(request.id, None)
+        self.on_answer(told)
+
+
+def _replaced(lineage: Lineage) -> Projector | None:
+    """What was replaced last, where it is still there."""
+    found = [one for one in lineage.builds.values() if one.state == REPLACED and one.since is not None]
+    found.sort(key=lambda one: (one.since, one.table.version, one.table.build), reverse=True)
+    return next((lineage.projectors[one.table.place] for one in found if one.table.place in lineage.projectors), None)
