@@ -5,7 +5,7 @@ million of them takes SQLite two seconds, in which nobody's views could be commi
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
@@ -13,10 +13,13 @@ import msgspec
 
 from adapters.sqlite.view_schema import Table, named_table, next_key, quoted, table_of
 from bus.core.builds import ANSWERING, REPLACED, Build, Standing, State, answering
+from bus.core.projection import Index
 from bus.core.stored import Checkpoint, ViewTable, as_texts, from_texts
 
-Tables: TypeAlias = dict[tuple[str, int, int], Table]
-"""By projection, version and build."""
+Place: TypeAlias = tuple[str, int, int]
+"""Projection, version and build."""
+
+Tables: TypeAlias = dict[Place, Table]
 
 ROWS_AT_ONCE: Final = 2_000
 """A few milliseconds' work."""
@@ -28,7 +31,7 @@ FROM projections LEFT JOIN standings USING (projection_key) ORDER BY projection,
 """
 _CREATE = "INSERT INTO projections VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', 0)"
 _PLACE = "projection = ? AND version = ? AND build = ?"
-_KEY = f"SELECT projection_key FROM projections WHERE {_PLACE}"
+_KEY = f"SELECT projection_key, view_table FROM projections WHERE {_PLACE}"
 _STATE = f"SELECT state, position FROM projections WHERE {_PLACE}"
 _CHANGE_STATE = f"UPDATE projections SET state = ?, since = ? WHERE {_PLACE}"
 _TELL = f"INSERT OR REPLACE INTO standings SELECT projection_key, ? FROM projections WHERE {_PLACE}"
@@ -38,12 +41,15 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-def find_tables(connection: sqlite3.Connection) -> Tables:
-    """All that there are."""
-    return {
-        tuple(place): named_table(key, name, _indexes_of(indexes))
-        for *place, key, name, indexes in connection.execute(_TABLES).fetchall()
-    }
+def find_tables(connection: sqlite3.Connection, known: Mapping[Place, tuple[Index, ...]]) -> Tables:
+    """All that there are; `known` are indexes as they were declared, for those that are kept like that."""
+    tables: Tables = {}
+    for name, version, build, key, view_table, text in connection.execute(_TABLES).fetchall():
+        place = name, version, build
+        declared = known.get(place)
+        indexes = declared if declared is not None and _text_of(declared) == text else _indexes_of(text)
+        tables[place] = named_table(key, view_table, indexes)
+    return tables
 
 
 def find_builds(connection: sqlite3.Connection) -> list[Build]:
@@ -73,8 +79,8 @@ def make(connection: sqlite3.Connection, table: ViewTable, state: State, since: 
     made = table_of(next_key(connection), table)
     for statement in made.create():
         connection.execute(statement)
-    indexes = msgspec.json.encode(as_texts(table.indexes)).decode()
-    connection.execute(_CREATE, (made.key, *table.place, state, _micros(since), made.name, indexes))
+    row = (made.key, *table.place, state, _micros(since), made.name, _text_of(table.indexes))
+    connection.execute(_CREATE, row)
 
 
 def switch(connection: sqlite3.Connection, table: ViewTable, over: ViewTable, since: datetime) -> bool:
@@ -95,15 +101,16 @@ def switch(connection: sqlite3.Connection, table: ViewTable, over: ViewTable, si
 
 def drop(connection: sqlite3.Connection, table: ViewTable) -> bool:
     """See the port; what is in the table is left to `clear_some`."""
-    held = find_tables(connection).get(table.place)
-    if held is None:
+    found = connection.execute(_KEY, table.place).fetchone()
+    if found is None:
         return True
+    key, view_table = found
     current = answering([one for one in find_builds(connection) if one.table.projection == table.projection])
     if current is not None and current.table.place == table.place:
         return False
     for name in ("projections", "letters", "standings"):
-        connection.execute(f"DELETE FROM {name} WHERE projection_key = ?", (held.key,))
-    connection.execute("INSERT INTO dropped VALUES (?)", (held.name,))
+        connection.execute(f"DELETE FROM {name} WHERE projection_key = ?", (key,))
+    connection.execute("INSERT INTO dropped VALUES (?)", (view_table,))
     return True
 
 
@@ -130,7 +137,11 @@ def tell(connection: sqlite3.Connection, table: ViewTable, standing: Standing) -
     connection.execute(_TELL, (msgspec.json.encode(standing).decode(), *table.place))
 
 
-def _indexes_of(text: str) -> tuple[str | tuple[str, ...], ...]:
+def _text_of(indexes: tuple[Index, ...]) -> str:
+    return msgspec.json.encode(as_texts(indexes)).decode()
+
+
+def _indexes_of(text: str) -> tuple[Index, ...]:
     return from_texts(msgspec.json.decode(text, type=list[str]))
 
 

@@ -213,9 +213,17 @@ class SqliteViewStore:
     async def _run(self, work: Callable[..., T], *arguments: object) -> T:
         return await self._opened().run(partial(in_transaction, self._connection, self._url, work, *arguments))
 
-    async def _change(self, work: Callable[..., T], *arguments: object) -> T:
+    async def _change(self, work: Callable[..., T], tables: ViewTable | Sequence[ViewTable], *arguments: object) -> T:
         """Like `_run`, for what makes or drops tables."""
-        result, self._tables = await self._run(_and_tables, work, *arguments)
+        known = {place: held.indexes for place, held in self._tables.items()}
+        known |= {table.place: table.indexes for table in ([tables] if isinstance(tables, ViewTable) else tables)}
+
+        def job() -> tuple[T, Tables]:
+            with transaction(self._connection, self._url):
+                result = work(self._connection, tables, *arguments)
+                return result, builds.find_tables(self._connection, known)
+
+        result, self._tables = await self._opened().run(job)
         return result
 
     @asynccontextmanager
@@ -303,11 +311,6 @@ def _indexed(tables: Tables, table: ViewTable, url: str) -> Table:
 def _gone(error: Exception, table: ViewTable, url: str) -> Unusable | None:
     """The error, where the table that a statement names is not there any more."""
     return dropped(table, url) if str(error).startswith(_NO_TABLE) else None
-
-
-def _and_tables(connection: sqlite3.Connection, work: Callable[..., T], *arguments: object) -> tuple[T, Tables]:
-    """What the work returns, and the tables that there are afterwards."""
-    return work(connection, *arguments), builds.find_tables(connection)
 
 
 def _prepare(connection: sqlite3.Connection, wanted: Sequence[ViewTable]) -> dict[ViewTable, Checkpoint]:
