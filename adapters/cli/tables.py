@@ -59,10 +59,9 @@ def live_board(
     table.caption, table.caption_justify = caption, "left"
     for heading in ("Scheduled", "Flight"):
         table.add_column(heading, no_wrap=True)
-    # In a narrow terminal the names give way.
-    table.add_column("Carrier", no_wrap=True, overflow="ellipsis", max_width=22)
+    table.add_column("Carrier", no_wrap=True, overflow="ellipsis", max_width=18)
     # Wide enough for what may come, so that the board stands still.
-    for heading, width in (("To", 4), ("Status", 9)):
+    for heading, width in (("To", 3), ("Status", 9)):
         table.add_column(heading, no_wrap=True, min_width=width)
     for heading, width in (("Departed", 8), ("Delay", 8)):
         table.add_column(heading, justify="right", no_wrap=True, min_width=width)

@@ -97,9 +97,10 @@ def chapters(story: Story, store: str, views: str) -> Iterator[RenderableType]:
     if not story.letters:
         yield "Nothing is parked, since it was on the boards before; poison a new --store."
         return
+    boards = story.boards
     yield (
-        f"Flights parked: {story.boards.parked_keys:,}. Events parked: {story.boards.dead_letters:,}. All others go on: "
-        f"{DEPARTURES.name} stands at position {story.boards.position:,}, {story.boards.lag_events:,} events behind."
+        f"Flights parked: {boards.parked_keys:,}. Events parked: {boards.dead_letters:,}. All others go on: "
+        f"{boards.name} stands at position {boards.position:,}, {boards.lag_events:,} events behind."
     )
     yield f"$ doubledecker dead-letters list{where}"
     yield tables.dead_letters(story.letters)
