@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from adapters.cli import stores, tables
 from adapters.cli.failures import Refused
 from adapters.demo.asking import Shown
+from adapters.demo.live import can_move
 from adapters.demo.playing import Tally
 from adapters.demo.poison import chapters
 from adapters.demo.running import Ran, Wanted, run
@@ -47,7 +48,7 @@ def demo(
 ) -> int:
     """Play flight records through the bus and show what the read models make of them.
 
-    Ctrl-C ends the playing, and shows and proves what was played until then.
+    Ctrl-C or SIGTERM end the playing; what was played until then is shown and proved.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ async def _demo(wanted: Wanted, json: bool, *, telemetry: Telemetry | None = Non
     out, err = Console(), Console(stderr=True, soft_wrap=True)
     if not out.is_terminal:
         out.width = max(out.width, WIDTH)
-    is_board_live = wanted.watch is not None and out.is_terminal
+    is_board_live = wanted.watch is not None and can_move(out)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -133,6 +133,8 @@ async def live_board(bus: Bus, airport: Airport, out: Console, stop: anyio.Event
     screen = _screen(out)
     with screen:
         if isinstance(screen, Live):
+            # Whoever ends the program at once shall have a cursor.
+            out.show_cursor(True)
             draw, lines = _drawing(screen), max(1, min(LINES_MAX, out.height - AROUND))
         else:
             draw, lines = _writing(out), LINES_MAX
@@ -158,8 +160,13 @@ async def live_board(bus: Bus, airport: Airport, out: Console, stop: anyio.Event
         await board.finish()
 
 
+def can_move(out: Console) -> bool:
+    """Whether a board can stay in its place there."""
+    return out.is_terminal and not out.is_dumb_terminal
+
+
 def _screen(out: Console) -> AbstractContextManager[object]:
-    return Live(console=out, auto_refresh=False, vertical_overflow="crop") if out.is_terminal else nullcontext()
+    return Live(console=out, auto_refresh=False, vertical_overflow="crop") if can_move(out) else nullcontext()
 
 
 def _drawing(screen: Live) -> Callable[[Frame], None]:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 import msgspec
 from rich.console import RenderableType
@@ -18,8 +19,8 @@ from bus import PARK, Application, Bus, DeadLetter, ProjectionStatistics, Record
 from domain.flight import Airport, FlightDeparted, FlightEvent
 from readmodels.departures import DEPARTURES, Departure, GetDepartures, project
 
-SAME_MOMENT_MAX = 1_000
-"""Flights of one airport that are looked through for one that departs at a moment, or soon after."""
+SAME_MOMENT_MAX: Final = 1_000
+"""Flights of one airport that are looked through for one, from the moment of its departure on."""
 
 
 class PlantedBug(Exception):
@@ -95,7 +96,7 @@ def chapters(story: Story, store: str, views: str) -> Iterator[RenderableType]:
     flight = story.flight.flight_id
     yield Text(f"Poison: the departure boards cannot process the departure of {flight}.", style="bold")
     if not story.letters:
-        yield "Nothing is parked, since it was on the boards before; poison a new --store."
+        yield "Nothing is parked: it was on the boards before, or another process makes them; poison a new --store."
         return
     boards = story.boards
     yield (

@@ -21,7 +21,7 @@ _ORDERS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def on_a_terminal(
-    *arguments: str, rows: int = 30, columns: int = 100, interrupt_at: str | None = None
+    *arguments: str, rows: int = 30, columns: int = 100, term: str = "xterm-256color", interrupt_at: str | None = None
 ) -> tuple[int, str, str]:
     """Runs it to its end, interrupted when a text is seen: the exit code, all that was written, and only the text."""
     ours, its = os.openpty()
@@ -30,7 +30,7 @@ def on_a_terminal(
     process = subprocess.Popen(
         [sys.executable, "-c", MAIN, *arguments],
         cwd=ROOT,
-        env={**environment, "TERM": "xterm-256color"},
+        env={**environment, "TERM": term},
         stdin=its,
         stdout=its,
         stderr=its,

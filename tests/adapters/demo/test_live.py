@@ -159,6 +159,14 @@ def test_on_a_terminal_the_board_stays_in_its_place_until_all_have_left(tmp_path
     assert "Nothing is lost: 900 events" in text
 
 
+def test_a_terminal_whose_cursor_cannot_go_back_gets_lines(tmp_path: Path) -> None:
+    arguments = ["--store", f"sqlite:///{tmp_path}/flights.db", "--limit", "300", "--watch", "EWR"]
+    code, written, text = on_a_terminal("demo", *arguments, term="dumb")
+    assert code == 0
+    assert " 0 events behind: 20 landed\r\n" in text
+    assert "\x1b[1A" not in written
+
+
 def test_a_low_terminal_gets_a_board_that_fits(tmp_path: Path) -> None:
     arguments = ["--store", f"sqlite:///{tmp_path}/flights.db", "--limit", "300", "--watch", "EWR"]
     code, _, text = on_a_terminal("demo", *arguments, rows=15, columns=80)
