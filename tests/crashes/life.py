@@ -62,8 +62,8 @@ class Life:
         self._started = time.monotonic()
         stdin, to_worker = os.pipe()
         from_worker, stdout = os.pipe()
-        self._stdin: IO[bytes] = open(to_worker, "wb", buffering=0)
-        self._stdout: IO[bytes] = open(from_worker, "rb", buffering=0)
+        self._stdin: IO[bytes] = os.fdopen(to_worker, "wb", buffering=0)
+        self._stdout: IO[bytes] = os.fdopen(from_worker, "rb", buffering=0)
         try:
             self._process = nursery.start(
                 arguments, folder=folder, stdin=stdin, stdout=stdout, stderr=self._said.fileno()
