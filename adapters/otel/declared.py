@@ -56,7 +56,7 @@ SPANS: Final = (
         "INTERNAL",
         "process",
         "",
-        "The transaction that the command's events shared with others; one span for each command.",
+        "The transaction that the command's events shared with others; one span for each command, also where it failed.",
     ),
     Span("project departures", "CONSUMER", "the send span", "", "A projector that is level: one span for each event."),
     Span(
@@ -99,7 +99,12 @@ ATTRIBUTES: Final = (
     Attribute(MESSAGE_TYPE, "string", "the name of its class", ("send", "process", "project", "query")),
     Attribute(MESSAGE_ID, "string", "the command id; of an event, its position", ("send", "process", "project")),
     Attribute(CORRELATION_ID, "string", "the conversation", ("send", "process", "project")),
-    Attribute(CAUSATION_ID, "string", "of an event, the id of its command", ("project",)),
+    Attribute(
+        CAUSATION_ID,
+        "string",
+        "of a command, the one whose event it answers, where its sender named it; of an event, its own command",
+        ("send", "process", "project"),
+    ),
     Attribute(CATEGORY, "string", "the kind of aggregate", ("send", "process", "recover", "project")),
     Attribute(
         AGGREGATE_ID,
@@ -123,14 +128,14 @@ ATTRIBUTES: Final = (
         OUTCOME,
         "string",
         "`ok`, `rejected`, `conflict`, `duplicate`, `timeout`, `cancelled` or `error`",
-        ("send", "process", "query"),
+        ("send", "process", "commit", "query"),
     ),
     Attribute(CODE, "string", "the code of what was raised instead of an answer", ("send", "process", "query")),
     Attribute(
         ERROR_TYPE,
         "string",
         "the same where it is an error; then the status is ERROR",
-        ("send", "process", "recover", "query"),
+        ("send", "process", "recover", "commit", "query"),
     ),
 )
 

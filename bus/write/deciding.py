@@ -150,9 +150,9 @@ class Deciding:
                 return mail[mail.index(envelope) + 1 :]
             state = after
             staged.append((envelope, None, events, version + len(new), after, len(entries)))
-            told, trace = envelope.fingerprint or command, envelope.traceparent
+            told, talk, cause = envelope.fingerprint or command, envelope.correlation_id, envelope.causation_id
             entries.append(
-                Append(stream, version, new, envelope.command_id, told, envelope.correlation_id, None, trace)
+                Append(stream, version, new, envelope.command_id, told, talk, cause, envelope.traceparent)
             )
             version += len(new)
             if turn.payload_bytes >= self._batch_bytes_max:

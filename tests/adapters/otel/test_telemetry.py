@@ -26,7 +26,7 @@ async def everything(recording: Recording) -> None:
         event_store=events,
         telemetry=recording.telemetry,
     ) as bus:
-        await bus.send(Open("a"))
+        await bus.send(Open("a"), causation_id="the cause")
         await events.foreign("account-a", ("opened", b"{}"))
         await bus.send_many([Withdraw("a", 1), Misbehave("a", "raise")])
         events.script.append(lost_before)
