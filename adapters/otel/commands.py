@@ -116,6 +116,7 @@ class Commands:
             attributes[declared.CAUSATION_ID] = message.causation_id
         if self._aggregate_ids:
             attributes[declared.AGGREGATE_ID] = id_of(message.stream)
+        attributes.update(declared.fields_of(message.command))
         return attributes
 
     def recovered(self, actors: Sequence[Recovered]) -> None:

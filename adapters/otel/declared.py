@@ -1,6 +1,10 @@
 """Declared: every span, attribute and metric that this adapter emits; docs/telemetry.md is printed from here."""
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
+
+from bus.core.messages import Message
+from bus.core.safe import Told, told_fields
 
 SCOPE: Final = "doubledecker"
 
@@ -93,6 +97,8 @@ PROJECTION: Final = "doubledecker.projection"
 OUTCOME: Final = "doubledecker.outcome"
 CODE: Final = "doubledecker.code"
 ERROR_TYPE: Final = "error.type"
+FIELD: Final = "doubledecker.field."
+"""Begins the names of attributes that are fields of messages."""
 
 ATTRIBUTES: Final = (
     Attribute(MESSAGE_KIND, "string", "`command`, `event` or `query`", ("send", "process", "project", "query")),
@@ -124,6 +130,12 @@ ATTRIBUTES: Final = (
     Attribute(BATCH_COMMANDS, "int", "commands in the transaction", ("commit",)),
     Attribute(BATCH_EVENTS, "int", "events in the transaction; of a batch span, events read", ("commit", "project")),
     Attribute(PROJECTION, "string", "the projection", ("project",)),
+    Attribute(
+        f"{FIELD}<name>",
+        "string, int, double or boolean",
+        "a field of the message that its type declares `SAFE`",
+        ("send", "process", "project", "query"),
+    ),
     Attribute(
         OUTCOME,
         "string",
@@ -182,3 +194,8 @@ METRICS: Final = (
         "Failures after which the bus tries again: `append`, `projection`, `projection-store`, `task`.",
     ),
 )
+
+
+def fields_of(message: Message) -> Mapping[str, Told]:
+    """The attributes that tell of a message what its type declares safe."""
+    return {FIELD + name: value for name, value in told_fields(message).items()}

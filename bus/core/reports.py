@@ -1,12 +1,12 @@
 """Reports: what the bus tells of its work, a batch at a time and after the fact; times are seconds of its clock."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
 from bus.core.errors import BusError
-from bus.core.messages import Command, Event, Receipt, Recorded
+from bus.core.messages import Command, Event, Query, Receipt, Recorded
 
 
 class Journey(Protocol):
@@ -131,6 +131,8 @@ class Queried(msgspec.Struct, frozen=True):
     error: BusError | None
     """Why not; None too where whoever asked was cancelled."""
     is_answered: bool
+    asked: Query[Any] | None = None
+    """The query itself, of which only what its type declares safe may be told."""
 
 
 class Failed(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from bus.core.errors import BusError, CommandFailed, Rejected
 from bus.core.limits import Limits
 from bus.core.messages import Event, State
 from bus.core.stored import Append, NewEvent
-from bus.runtime.log import log, placed, told
+from bus.runtime.log import log, placed, safe, told
 from bus.write.answers import conflict, failed
 from bus.write.directory import Actor
 from bus.write.envelope import Envelope
@@ -187,6 +187,7 @@ class Deciding:
             crashes=actor.crashes,
             error=told(error),
             **placed(envelope.traceparent),
+            **safe(envelope.command),
         )
         if not self._conclude(turn, envelope, failed(envelope.command, actor.stream, error), version, None):
             actor.state = None
