@@ -130,7 +130,7 @@ def discard(
 async def _list(url: str, projection: str | None, key: str | None, as_json: bool) -> None:
     table = Table("Id", "Event", "Attempts", "Since", "Error", box=None)
     count = 0
-    async with stores.view_desk(url) as desk:
+    async with stores.view_desk(url, read_only=True) as desk:
         for kept in await _tables(desk, projection):
             async for letter in _letters(desk, kept, key):
                 count += 1
@@ -146,7 +146,7 @@ async def _list(url: str, projection: str | None, key: str | None, as_json: bool
 
 async def _show(url: str, letter_id: str, store: str | None) -> None:
     projection, version, position, key = _place(letter_id)
-    async with stores.view_desk(url) as desk:
+    async with stores.view_desk(url, read_only=True) as desk:
         named = [one for one in await desk.tables() if (one.projection, one.version) == (projection, version)]
         page = [letter for one in named for letter in await desk.letters(one, key, after=(position - 1, key), limit=1)]
     if not page or page[0].position != position:

@@ -37,9 +37,13 @@ def view_store(url: str) -> "ViewStore":
     return made
 
 
-def view_desk(url: str) -> "ViewDesk":
-    """What looks at views beside the bus that projects them; raises `Refused` for a URL that is none."""
-    made: ViewDesk = _made(url, "ViewStore" if url.startswith(_POSTGRES) else "ViewDesk", {})
+def view_desk(url: str, *, read_only: bool = False) -> "ViewDesk":
+    """What looks at views beside the bus that projects them; raises `Refused` for a URL that is none.
+
+    With `read_only` nothing can be asked and nothing is ever written; without, a server's schema is brought up to date.
+    """
+    options: dict[str, object] = {"read_only": True} if read_only else {}
+    made: ViewDesk = _made(url, "ViewStore" if url.startswith(_POSTGRES) else "ViewDesk", options)
     return made
 
 
