@@ -90,8 +90,8 @@ class Looking:
     async def look(self, asked: str) -> list[Cause]:
         """The trees of which `asked` is a part, oldest first; none where nobody knows it.
 
-        It is the id of a command, a conversation or a dead letter, a position, or `stream@version`. An ancestor is looked up by its
-        id; for what was caused, everything after the first ancestor is read.
+        It is the id of a command, a conversation or a dead letter, a position, or `stream@version`. An ancestor is
+        looked up by its id; for what was caused, everything after the first ancestor is read.
         """
         found = await self._commands(asked)
         if found:

@@ -71,9 +71,8 @@ def why(
     jaeger = None if jaeger is None else jaeger.rstrip("/")
     found = anyio.run(_look, id, store, views or stores.views_beside(store), application, jaeger)
     if not found:
-        raise Failure(
-            f"{store.partition('?')[0]} has nothing of {id!r}: no command, conversation, event or dead letter is called so"
-        )
+        known = "no command, conversation, event or dead letter is called so"
+        raise Failure(f"{store.partition('?')[0]} has nothing of {id!r}: {known}")
     if json or not sys.stdout.isatty():
         print(msgspec.json.encode(Answer(id, found)).decode())
         return
@@ -85,12 +84,14 @@ def why(
 async def _look(id: str, store: str, views: str, application: Application, jaeger: str | None) -> list[Cause]:
     reached = await stores.reached(views)
     async with AsyncExitStack() as stack:
-        opened = await stack.enter_async_context(stores.event_store(store, read_only=True))
+        opened = stores.event_store(store, read_only=True)
+        await stack.enter_async_context(opened)
         letters: Letters | None = None
         if reached:
             with suppress(StoreNotReadable):
                 # Of views that an older release keeps it can be said how far they are, and no more.
-                desk = await stack.enter_async_context(stores.view_desk(views, read_only=True))
+                desk = stores.view_desk(views, read_only=True)
+                await stack.enter_async_context(desk)
                 letters = Parked(desk, await desk.tables()).at
         return await Looking(opened, application, reached=reached, letters=letters, jaeger=jaeger).look(id)
 

@@ -6,9 +6,9 @@ import msgspec
 from opentelemetry.trace import Link, SpanContext, SpanKind
 
 from adapters.otel import declared
+from adapters.otel.drawing import Drawing
 from adapters.otel.guard import Guard
 from adapters.otel.outcomes import CONFLICT, DUPLICATE, ERROR, OK, is_failure, outcome_of
-from adapters.otel.drawing import Drawing
 from adapters.otel.sampling import EMPTY, Attributes, Head, Place, current_context
 from adapters.otel.spans import Spans, traceparent_of
 from bus.core.errors import BusError

@@ -60,7 +60,7 @@ SPANS: Final = (
         "INTERNAL",
         "process",
         "",
-        "The transaction that the command's events shared with others; one span for each command, also where it failed.",
+        "The transaction that the command's events shared with others, done or failed; one span for each command.",
     ),
     Span("project departures", "CONSUMER", "the send span", "", "A projector that is level: one span for each event."),
     Span(

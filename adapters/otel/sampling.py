@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from opentelemetry import context as contexts
 from opentelemetry.context import Context, get_current
@@ -100,8 +100,7 @@ class Head:
 def current_context() -> Callable[[], Context]:
     """What `get_current` does, without its two calls where the context is kept in a variable, as it is by default."""
     variable: object = getattr(getattr(contexts, "_RUNTIME_CONTEXT", None), "_current_context", None)
-    get: Callable[[], Context] = variable.get if isinstance(variable, ContextVar) else get_current
-    return get
+    return cast("ContextVar[Context]", variable).get if isinstance(variable, ContextVar) else get_current
 
 
 def _bound(root: Any) -> int | None:

@@ -115,9 +115,7 @@ class OtelTelemetry:
         plain = [one[0].command.__class__ for one in decided if one[1] is None and one[0].journey is None]
         if len(plain) < len(decided):
             special = [
-                (index, one)
-                for index, one in enumerate(decided)
-                if one[1] is not None or one[0].journey is not None
+                (index, one) for index, one in enumerate(decided) if one[1] is not None or one[0].journey is not None
             ]
         self._meters.turned(turn, plain, special)
         commands, spans = self._commands, self._spans

@@ -35,9 +35,7 @@ class SqliteViewDesk:
     With `read_only=True` nothing can be asked, and the file need not be writable.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], *, read_only: bool = False, busy_timeout_s: float = 5.0
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False, busy_timeout_s: float = 5.0) -> None:
         self._read_only = read_only
         self._path = real_path(path)
         self._url = url_of(path)

@@ -19,7 +19,10 @@ def transaction(connection: sqlite3.Connection, url: str, *, reads_only: bool = 
     One that only reads waits for no writer, and keeps none waiting.
     """
     try:
-        connection.execute("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+        if reads_only:
+            connection.execute("BEGIN")
+        else:
+            connection.execute("BEGIN IMMEDIATE")
         yield
     except BaseException as error:
         _roll_back(connection)

@@ -151,9 +151,7 @@ class Deciding:
             state = after
             staged.append((envelope, None, events, version + len(new), after, len(entries)))
             told, talk, cause = envelope.fingerprint or command, envelope.correlation_id, envelope.causation_id
-            entries.append(
-                Append(stream, version, new, envelope.command_id, told, talk, cause, envelope.traceparent)
-            )
+            entries.append(Append(stream, version, new, envelope.command_id, told, talk, cause, envelope.traceparent))
             version += len(new)
             if turn.payload_bytes >= self._batch_bytes_max:
                 return mail[mail.index(envelope) + 1 :]

@@ -52,6 +52,7 @@ class Intake:
         self._monotonic = clock.monotonic
         self._new_id = ids.new
         self._observing = observing
+        self._tell = None if observing is None else observing.tell
         self._limits = limits
         self._send_timeout_s = limits.send_timeout_s
         self._bus_commands_max = limits.bus_commands_max
@@ -102,10 +103,10 @@ class Intake:
         reply = self._new_reply()
         the_id = self._new_id() if command_id is None else command_id
         envelope = Envelope(command, actor, the_id, False, deadline, reply, None, correlation_id, causation_id)
-        observing = self._observing
-        if observing is not None:
+        tell = self._tell
+        if tell is not None:
             envelope.sent = now
-            if (told := observing.tell(envelope)) is not None:
+            if (told := tell(envelope)) is not None:
                 _note(envelope, told)
         if expected_version is not None:
             envelope.expected_version = expected_version

@@ -80,7 +80,18 @@ def test_people_get_a_tree() -> None:
         trace_id="abc",
         trace_url="http://jaeger/trace/abc",
         is_asked=True,
-        events=[Happened(2, 1, "deposited", [Touched("balances", ["b"], False), Touched("notes", ["b"], True, ["notes:1:2:b"]), Touched("journal", None, None)])],
+        events=[
+            Happened(
+                2,
+                1,
+                "deposited",
+                [
+                    Touched("balances", ["b"], False),
+                    Touched("notes", ["b"], True, ["notes:1:2:b"]),
+                    Touched("journal", None, None),
+                ],
+            )
+        ],
     )
     above = Cause(
         command_id="one",

@@ -223,13 +223,17 @@ async def test_a_commit_that_failed_is_told_with_all_that_it_had() -> None:
         await bus.send_many([Deposit("a", 1), Deposit("b", 1)])
         await bus.send(Deposit("a", 1))
     failed, other, good = recording.named("commit")
-    assert dict(failed.attributes) == dict(other.attributes) == {
-        "doubledecker.batch.number": 2,
-        "doubledecker.batch.commands": 2,
-        "doubledecker.batch.events": 2,
-        "doubledecker.outcome": "error",
-        "error.type": "outcome-unknown",
-    }
+    assert (
+        dict(failed.attributes)
+        == dict(other.attributes)
+        == {
+            "doubledecker.batch.number": 2,
+            "doubledecker.batch.commands": 2,
+            "doubledecker.batch.events": 2,
+            "doubledecker.outcome": "error",
+            "error.type": "outcome-unknown",
+        }
+    )
     assert (good.attributes["doubledecker.batch.number"], good.status.status_code) == (3, StatusCode.UNSET)
 
 

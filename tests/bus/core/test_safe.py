@@ -35,7 +35,7 @@ class Everything(Command):
     perhaps: Annotated[str | None, SAFE] = None
     maybe: SafeCode | None = None
     part: SafeCode | str = "secret too"
-    several: list[SafeCode] = []
+    several: tuple[SafeCode, ...] = ()
     described: Annotated[str, msgspec.Meta(description="long"), SAFE] = "d"
 
 
