@@ -219,7 +219,8 @@ class Bus:
         ids = [None] * len(commands) if command_ids is None else list(command_ids)
         if len(ids) != len(commands):
             raise ValueError(f"{len(commands)} commands need as many command ids, not {len(ids)}")
-        opened, submit = self._opened_here(), partial(self._submit, causation_id=causation_id)
+        opened = self._opened_here()
+        submit = self._submit if causation_id is None else partial(self._submit, causation_id=causation_id)
         outcomes: list[Receipt | BusError] = []
         pending: deque[Reply] = deque()
         try:
