@@ -13,6 +13,7 @@ from adapters.sqlite.letters import (
     find_letters,
     find_request,
     find_requests,
+    in_reading,
     in_transaction,
     keep_request,
     parked_keys,
@@ -29,9 +30,13 @@ T = TypeVar("T")
 
 
 class SqliteViewDesk:
-    """Used inside `async with`; the file must be there and up to date. Waits for the bus up to `busy_timeout_s`."""
+    """Used inside `async with`; the file must be there and up to date. Waits for the bus up to `busy_timeout_s`.
 
-    def __init__(self, path: str | os.PathLike[str], *, busy_timeout_s: float = 5.0) -> None:
+    With `read_only=True` nothing can be asked, and the file need not be writable.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False, busy_timeout_s: float = 5.0) -> None:
+        self._read_only = read_only
         self._path = real_path(path)
         self._url = url_of(path)
         self._busy_timeout_s = busy_timeout_s
@@ -43,7 +48,8 @@ class SqliteViewDesk:
 
     async def __aenter__(self) -> Self:
         thread = self._thread = OwnerThread[Database]("doubledecker-desk", self._url)
-        database = await thread.start(partial(open_beside, self._path, LAYOUT, self._url, self._busy_timeout_s))
+        timeout_s = None if self._read_only else self._busy_timeout_s
+        database = await thread.start(partial(open_beside, self._path, LAYOUT, self._url, timeout_s))
         self._connection = database.connection
         return self
 
@@ -55,29 +61,34 @@ class SqliteViewDesk:
             await thread.stop()
 
     async def builds(self) -> Sequence[Build]:
-        return await self._run(find_builds)
+        return await self._read(find_builds)
 
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
-        return await self._run(_parked, table)
+        return await self._read(_parked, table)
 
     async def letters(
         self, table: ViewTable, key: str | None = None, *, after: tuple[int, str] = (0, ""), limit: int
     ) -> Sequence[DeadLetter]:
-        return await self._run(_letters, table, key, (*after, limit))
+        return await self._read(_letters, table, key, (*after, limit))
 
     async def ask(self, request: Request) -> None:
-        await self._run(keep_request, request)
+        if self._read_only:
+            raise StoreUnavailable(f"{self._url} was opened read-only: nothing can be asked", store=self._url)
+        await self._run(in_transaction, keep_request, request)
 
     async def requests(self, *, is_open: bool, limit: int) -> Sequence[Request]:
-        return await self._run(find_requests, is_open, limit)
+        return await self._read(find_requests, is_open, limit)
 
     async def asked(self, request_id: str) -> Request | None:
-        return await self._run(find_request, request_id)
+        return await self._read(find_request, request_id)
 
-    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
+    async def _read(self, work: Callable[..., T], *arguments: object) -> T:
+        return await self._run(in_reading, work, *arguments)
+
+    async def _run(self, within: Callable[..., T], work: Callable[..., T], *arguments: object) -> T:
         if self._thread is None:
             raise StoreUnavailable(f"{self._url} is not open: use it inside `async with`", store=self._url)
-        return await self._thread.run(partial(in_transaction, self._connection, self._url, work, *arguments))
+        return await self._thread.run(partial(within, self._connection, self._url, work, *arguments))
 
 
 def _parked(connection: sqlite3.Connection, table: ViewTable) -> dict[str, int]:
