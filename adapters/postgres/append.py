@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from adapters.postgres.heads import Heads
+from bus.core.fingerprint import fingerprint_or_none
 from bus.core.names import category_of
 from bus.core.stored import Append, Refusal, Stale, Unstorable, entry_fault
 
@@ -72,7 +73,7 @@ def all_at_once(batch: Sequence[Append], moment: int, heads: Heads) -> Staged | 
             names.append(event.name)
             payloads.append(event.payload)
             command_ids.append(entry.command_id)
-            prints.append(entry.fingerprint)
+            prints.append(fingerprint_or_none(entry.command))
             if ordinals is not None:
                 ordinals.append(0)
         elif not events:
@@ -189,7 +190,8 @@ def _places(size: int) -> str:
 
 
 def _array(numbers: Iterable[int]) -> str:
-    return f"{{{','.join(map(str, numbers))}}}"
+    # A list is written in half the time that its members take one by one.
+    return f"{{{str(list(numbers))[1:-1]}}}"
 
 
 def _contexts(batch: Sequence[Append], *, each: bool) -> dict[str, Sequence[object]]:
@@ -213,8 +215,7 @@ def _checks(
 ) -> dict[str, Sequence[object]]:
     """What must be in the store already, and what must not."""
     found: dict[str, Sequence[object]] = {}
-    known = heads.get
-    there = {stream: version for stream, version in first.items() if version and known(stream) != version}
+    there = heads.unknown(first)
     if there:
         found["there_streams"], found["there_versions"] = list(there), list(there.values())
     if idle:

@@ -43,9 +43,14 @@ BEGIN
     -- No query of its own, which PERFORM would be.
     IF pg_advisory_xact_lock(1145194870, '{schema}.events'::regclass::oid::integer) IS NULL THEN
     END IF;
-    SELECT e.position, CASE e.position WHEN anchor_position THEN e.command_id ELSE (
-        SELECT a.command_id FROM {schema}.events a WHERE a.position = anchor_position
-    ) END INTO position_before, anchored_command_id FROM {schema}.events e ORDER BY e.position DESC LIMIT 1;
+    IF anchor_position IS NULL THEN
+        -- Not below, where a plan for NULL is so cheap that each call would be planned anew.
+        SELECT max(e.position) INTO position_before FROM {schema}.events e;
+    ELSE
+        SELECT e.position, CASE e.position WHEN anchor_position THEN e.command_id ELSE (
+            SELECT a.command_id FROM {schema}.events a WHERE a.position = anchor_position
+        ) END INTO position_before, anchored_command_id FROM {schema}.events e ORDER BY e.position DESC LIMIT 1;
+    END IF;
     position_before := coalesce(position_before, 0);
     IF anchored_command_id IS DISTINCT FROM anchor_command_id THEN
         position_before := -1;
