@@ -3,9 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+import anyio
 import anyio.lowlevel
 
-from bus.runtime.reply import Reply
+from bus.runtime.reply import Reply, Signal
 
 
 class Actor(Protocol):
@@ -40,11 +41,11 @@ class Dispatcher(Generic[A]):
         actors_min: int = 1,
     ) -> None:
         self._turn = turn
-        self._new_reply = new_reply
+        self._signal = Signal(new_reply)
         self._turns_max = turns_max
         self._actors_min = actors_min
-        self._resting: list[Reply] = []
-        """One for each task that waits for mail; who came last is woken first."""
+        self._taking = anyio.Lock(fast_acquire=True)
+        """Of the tasks without a turn one waits for mail, and the others for that one to have found some."""
         self._wanted = 1
         """Actors for which the next turn waits."""
         self._under_way = 0
@@ -61,12 +62,12 @@ class Dispatcher(Generic[A]):
         ready = self.ready
         ready.append(actor)
         if len(ready) == self._wanted:
-            self._rouse()
+            self._signal.set()
 
     def put_first(self, actors: list[A]) -> None:
         """Lets actors that a turn could not finish take part in the next one, before those that came since."""
         self.ready[:0] = actors
-        self._rouse()
+        self._signal.set()
 
     async def run(self) -> None:
         """Turns for ever; `turn` gives back, by `put_first`, the actors that it could not finish."""
@@ -78,7 +79,7 @@ class Dispatcher(Generic[A]):
                 self.turns += 1
                 await self._turn(actors)
             else:
-                await self._rest()
+                await self._signal.wait()
                 continue
             if self.ready:
                 # A store that answers at once must not keep the event loop from everybody else.
@@ -86,13 +87,12 @@ class Dispatcher(Generic[A]):
 
     async def _run_beside(self) -> None:
         """One turn, which may begin before another has ended."""
-        while not (actors := self._share()):
-            await self._rest()
-        self._under_way += 1
-        self._in_turns += len(actors)
-        self._wanted = self._actors_min
-        if len(self.ready) >= self._wanted:
-            self._rouse()
+        async with self._taking:
+            while not (actors := self._share()):
+                await self._signal.wait()
+            self._under_way += 1
+            self._in_turns += len(actors)
+            self._wanted = self._actors_min
         self.turns += 1
         try:
             await self._turn(actors)
@@ -120,25 +120,3 @@ class Dispatcher(Generic[A]):
             share = at_work
         self.ready = ready[share:]
         return ready[:share]
-
-    async def _rest(self) -> None:
-        """Returns when there may be mail for a turn."""
-        reply = self._new_reply()
-        self._resting.append(reply)
-        try:
-            await reply
-        except BaseException:
-            if reply in self._resting:
-                self._resting.remove(reply)
-            else:
-                # Who was woken and leaves instead lets another look.
-                self._rouse()
-            raise
-
-    def _rouse(self) -> None:
-        """Lets one of the tasks that rest look for a turn; those that do not rest look before they do."""
-        while self._resting:
-            reply = self._resting.pop()
-            if not reply.is_done:
-                reply.set_result(None)
-                break

@@ -218,29 +218,3 @@ async def test_whatever_comes_and_ends_nobody_is_in_two_turns_or_forgotten(seed:
             await turns.end(0)
     assert [box.mail for box in boxes] == [None] * 12
     assert (turns.dispatcher.ready, turns.dispatcher.held) == ([], [])
-
-
-async def test_a_task_that_ends_as_it_is_woken_lets_another_one_look_for_the_turn() -> None:
-    seen: list[Box] = []
-
-    async def turn(boxes: list[Box]) -> None:
-        seen.extend(boxes)
-
-    dispatcher = Dispatcher[Box](turn, reply_factory(), turns_max=2)
-    scopes = [anyio.CancelScope(), anyio.CancelScope()]
-
-    async def run(scope: anyio.CancelScope) -> None:
-        with scope:
-            await dispatcher.run()
-
-    async with anyio.create_task_group() as tasks:
-        for scope in scopes:
-            tasks.start_soon(run, scope)
-        await anyio.wait_all_tasks_blocked()
-        box = Box()
-        box.put(dispatcher, 1)
-        # Who rests last is woken first.
-        scopes[1].cancel()
-        await anyio.wait_all_tasks_blocked()
-        assert seen == [box]
-        tasks.cancel_scope.cancel()
