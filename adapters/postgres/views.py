@@ -76,7 +76,7 @@ LAYOUT: Final = Layout(
 )
 
 _DESK: Final = dataclasses.replace(LAYOUT, readable_from=4)
-"""Letters came with the third."""
+"""Builds came with the fourth."""
 
 _BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
 """A transaction sees what is committed at its first statement, so that comes at once."""

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from adapters.postgres import PostgresEventStore, PostgresViewStore
+from adapters.postgres.events import LAYOUT
 from bus.core.errors import StoreNotReadable, StoreReadOnly, StoreTooNew, StoreUnavailable, Unusable
 from bus.core.stored import Checkpoint, ViewChanges
 from tests.adapters.postgres.conftest import Sql
@@ -136,7 +137,7 @@ async def test_a_store_that_could_not_be_opened_may_be_tried_again(new_url: NewU
     await sql(f"UPDATE {schema_of(url)}.event_store SET schema_version = 99")
     with pytest.raises(StoreTooNew):
         await store.__aenter__()
-    await sql(f"UPDATE {schema_of(url)}.event_store SET schema_version = 1")
+    await sql(f"UPDATE {schema_of(url)}.event_store SET schema_version = {len(LAYOUT.migrations())}")
     async with store:
         assert await store.head() == 0
 
