@@ -20,6 +20,7 @@ models import from `bus.core`, applications from here.
 
 from bus.bus import Bus
 from bus.core.application import Application
+from bus.core.caching import cached
 from bus.core.conditions import above, at_least, at_most, below, between, one_of
 from bus.core.decider import Decider
 from bus.core.errors import (
@@ -76,7 +77,7 @@ from bus.core.messages import (
 )
 from bus.core.projection import PARK, STOP, Projection
 from bus.core.snapshots import Snapshots
-from bus.core.statistics import ProjectionStatistics, ShutdownReport, Statistics
+from bus.core.statistics import CacheStatistics, ProjectionStatistics, ShutdownReport, Statistics
 from bus.core.upcasting import Drop, Split, Upcaster
 from bus.memory import MemoryEventStore, MemoryViewStore
 from bus.runtime.log import LogFormatter
@@ -90,6 +91,7 @@ __all__ = [
     "Bus",
     "BusClosed",
     "BusError",
+    "CacheStatistics",
     "Command",
     "CommandFailed",
     "CommandIdReused",
@@ -152,5 +154,6 @@ __all__ = [
     "at_most",
     "below",
     "between",
+    "cached",
     "one_of",
 ]

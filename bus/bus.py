@@ -246,7 +246,7 @@ class Bus:
         Raises a subclass of `QueryError`, or of `NotProjected` where `after` is out of reach, or `StoreUnavailable`.
         """
         opened = self._opened_here()
-        return await opened.read.queries.ask(query, after_of(after), seconds_of(timeout, self.limits.query_timeout_s))
+        return await opened.read.answers.ask(query, after_of(after), seconds_of(timeout, self.limits.query_timeout_s))
 
     def watch(self, query: Query[R]) -> AsyncGenerator[Answer[R]]:
         """The answer now, and again each time that a change of the views it was read from changed it.
@@ -254,7 +254,7 @@ class Bus:
         Changes in quick succession give one answer, at most one in `limits.watch_interval_s`. Raises what `query`
         raises, and `ProjectionStopped` once a projection that the answer was read from has stopped.
         """
-        return self._opened_here().read.watch(query)
+        return self._opened_here().read.watching.watch(query)
 
     async def wait_projected(
         self,

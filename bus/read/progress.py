@@ -11,10 +11,13 @@ from bus.core.projection import Projection
 from bus.runtime.reply import Reply
 
 ChangeListener = Callable[[str, frozenset[str] | None], None]
-"""Called with a projection's name and the keys of the views that a commit changed.
+"""Called with a projection's name and the keys of the views that a commit changed, or is about to change.
 
 None stands for any: another process committed them, or the projection stopped.
 """
+
+Keys = frozenset[str] | None
+"""Keys of views; None stands for any."""
 
 
 class Progress:
@@ -26,6 +29,9 @@ class Progress:
         self._waiters: dict[Reply, int] = {}
         """The positions that are waited for. A dictionary, since many may wait and each leaves by itself."""
         self._listeners: list[ChangeListener] = []
+        self._doubters: list[ChangeListener] = []
+        self.begun: Keys = frozenset()
+        """Keys of views that a commit may have changed of which nothing is known yet."""
         self.position = 0
         """Views and checkpoint are committed up to here."""
         self.stopped: str | None = None
@@ -33,8 +39,26 @@ class Progress:
         self.stopped_at = 0
         """Position of the event that it could not process."""
 
-    def advance(self, position: int, changed: frozenset[str] | None) -> None:
-        """Makes a commit known; with None for keys that nobody here knows."""
+    def begin(self, keys: Keys) -> None:
+        """A commit of views of these keys begins: from now on who reads them may find them changed, or not.
+
+        Holds until `advance`, since a commit that failed may yet have happened.
+        """
+        if keys == frozenset():
+            return
+        self.begun = together(self.begun, keys)
+        for doubter in list(self._doubters):
+            doubter(self.name, keys)
+
+    def advance(self, position: int, changed: Keys) -> None:
+        """Makes a commit known of which `begin` has told; with None for keys that nobody here knows."""
+        told = self.begun is None or (changed is not None and changed <= self.begun)
+        assert told, "who changes views says so before, by `begin`, since others may see them before it is known"
+        # With those of earlier commits of which nobody knew what became of them.
+        self._change(position, self.begun)
+
+    def _change(self, position: int, changed: Keys) -> None:
+        self.begun = frozenset()
         self.position = position
         if self._waiters:
             self._wake([reply for reply, wanted in self._waiters.items() if wanted <= position])
@@ -46,6 +70,8 @@ class Progress:
         """Makes known that the projection stopped before the event at `position`; tells everybody who waits."""
         self.stopped = reason
         self.stopped_at = position
+        # Whoever has written to its views, and goes on doing so, does not tell of it here.
+        self.begun = None
         self._wake(list(self._waiters))
         for listener in list(self._listeners):
             listener(self.name, None)
@@ -53,7 +79,7 @@ class Progress:
     def follow(self, position: int) -> None:
         """Takes the position that the view store has, whoever brought the views there."""
         if position > self.position:
-            self.advance(position, None)
+            self._change(position, None)
         self.position = position
         if position >= self.stopped_at:
             # Whoever got past the event runs other code than this process.
@@ -103,10 +129,20 @@ class Progress:
                 reply.set_result(None)
 
     def listen(self, listener: ChangeListener) -> None:
+        """`listener` is told of changes once they are committed."""
         self._listeners.append(listener)
 
     def unlisten(self, listener: ChangeListener) -> None:
         self._listeners.remove(listener)
+
+    def doubt(self, doubter: ChangeListener) -> None:
+        """`doubter` is told of changes before they are committed."""
+        self._doubters.append(doubter)
+
+
+def together(one: Keys, other: Keys) -> Keys:
+    """The keys of both."""
+    return None if one is None or other is None else one | other
 
 
 async def wait_for_all(progresses: Sequence[Progress], position: int, deadline: float = math.inf) -> None:

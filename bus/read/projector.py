@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-import anyio
 import anyio.lowlevel
 import msgspec
 
@@ -118,6 +117,7 @@ class Projector:
             view_store=self._view_store,
             schema=schema,
             clock=self._clock,
+            begin=self.progress.begin,
             limits=self._limits,
         )
         return Requests(replaying, self.parking, view_store=self._view_store, clock=self._clock)
@@ -250,6 +250,7 @@ class Projector:
     async def _commit(self, attempt: Attempt) -> None:
         is_repeated = self._uncertain is attempt
         self._uncertain = attempt
+        self.progress.begin(frozenset(attempt.folded.views))
         try:
             owned = await self._view_store.commit(self.table, attempt.changes)
         except StoreUnavailable:
@@ -319,8 +320,7 @@ class Projector:
         self._until = None
         self._poisonings += 1
         self.last_error = str(poison)
-        if self._poisonings == 1:
-            self._poisoned_at = self._clock.now()
+        self._poisoned_at = self._clock.now() if self._poisonings == 1 else self._poisoned_at
         if self._poisonings >= self._limits.projection_attempts_max:
             self._telemetry.failed(
                 Failed("projection", self.projection.name, self._poisonings, poison, poison.recorded)

@@ -1,7 +1,7 @@
 """The read side: its parts, put together; projectors are started on checked checkpoints."""
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import anyio
@@ -10,10 +10,10 @@ from bus.core.application import Application
 from bus.core.errors import DefinitionError, ViewsMismatch
 from bus.core.letters import Action, After, DeadLetter, Request
 from bus.core.limits import Limits
-from bus.core.messages import Answer, Query
 from bus.core.projection import Projection
 from bus.core.stored import Checkpoint, table_of
 from bus.ports import Clock, EventStore, Telemetry, ViewStore, Waking
+from bus.read.answers import Answers
 from bus.read.desk import Desk
 from bus.read.following import Following
 from bus.read.leases import Leases
@@ -21,13 +21,11 @@ from bus.read.progress import Progress, wait_for_any
 from bus.read.projector import Projector
 from bus.read.queries import Queries, check_parked
 from bus.read.reindexing import reindex
-from bus.read.watching import watch
+from bus.read.watching import Watching
 from bus.runtime.feed import Feed
 from bus.runtime.log import log, told
 from bus.runtime.reply import Reply
 from bus.runtime.supervisor import Supervisor
-
-R = TypeVar("R")
 
 
 class ReadSide:
@@ -110,6 +108,23 @@ class ReadSide:
             limits=self._limits,
         )
         self.queries.may_park |= frozenset(left)
+        self.answers = Answers(
+            self._application,
+            self.queries,
+            self._view_store,
+            self.progress,
+            new_reply=self._new_reply,
+            limits=self._limits,
+        )
+        self.watching = Watching(
+            self.queries,
+            self.answers,
+            self.progress,
+            supervisor=self._supervisor,
+            new_reply=self._new_reply,
+            clock=self._clock,
+            limits=self._limits,
+        )
 
     def start(self) -> None:
         """Starts the projectors, and what tells them of events and views that other processes commit."""
@@ -138,6 +153,7 @@ class ReadSide:
     def close(self) -> None:
         """Tells everybody who still waits that nothing more will come; called when the projectors have ended."""
         self.queries.close()
+        self.watching.close()
         for progress in self.progress.values():
             if progress.stopped is None:
                 progress.stop(progress.position + 1, "the bus was closed")
@@ -229,14 +245,3 @@ class ReadSide:
             if not waiting:
                 return
             await wait_for_any([self.progress[name] for name in sorted(waiting)], after.position, deadline)
-
-    def watch(self, query: Query[R]) -> AsyncGenerator[Answer[R]]:
-        """See `Bus.watch`."""
-        return watch(
-            query,
-            self.queries,
-            self.progress,
-            new_reply=self._new_reply,
-            clock=self._clock,
-            limits=self._limits,
-        )

@@ -125,6 +125,7 @@ async def test_listeners_hear_of_changes_and_of_the_stop_but_not_of_commits_with
 
     one.listen(listener)
     one.advance(1, frozenset())
+    one.begin(frozenset({"a"}))
     one.advance(2, frozenset({"a"}))
     one.stop(3, "a bug")
     one.unlisten(listener)
