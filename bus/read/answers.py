@@ -159,7 +159,7 @@ class Answers:
             flight = question.flight
             if flight is None:
                 return await self._fly(question)
-            is_new = flight.number > begun or (not flight.changed and not self._view_store.shared)
+            is_new = flight.number > begun or (flight.is_untouched and not self._view_store.shared)
             reply = self._new_reply()
             flight.waiting[reply] = None
             try:

@@ -79,6 +79,11 @@ class Flight(msgspec.Struct, eq=False):
     waiting: dict[Reply, None]
     """Who else is to hear of its end."""
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether what it reads is what is committed still, as far as this bus knows."""
+        return not self.changed
+
     def note(self, projection: str, keys: Keys) -> None:
         """A projection changes these views."""
         self.changed[projection] = together(self.changed.get(projection, frozenset()), keys)

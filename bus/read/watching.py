@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import anyio
@@ -198,7 +199,9 @@ class Watched:
         self.readers -= 1
         if not self.readers:
             self.is_over = True
-            self._scope.cancel()
+            # A generator that nobody closed may outlive its event loop, with which the task has ended.
+            with suppress(RuntimeError):
+                self._scope.cancel()
 
     def end(self, failure: BaseException, failed_round: float = math.inf) -> None:
         """Tells all who watch why nothing more will come, and those who have joined since that round to begin anew."""
