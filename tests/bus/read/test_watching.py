@@ -2,7 +2,7 @@
 
 import gc
 import warnings
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import Awaitable
 from contextlib import aclosing
 from typing import Any
 
@@ -23,7 +23,6 @@ from bus import (
     UnknownQuery,
     Views,
 )
-from bus.read.watching import Watcher
 from tests.support.ledger import (
     ACCOUNT,
     BALANCES,
@@ -45,41 +44,7 @@ from tests.support.ledger import (
     project_balance,
 )
 from tests.support.views import ToldViewStore
-
-
-class Watched:
-    """Reads a watch in a task of its own and keeps the answers."""
-
-    def __init__(self, answers: AsyncGenerator[Answer[Any]]) -> None:
-        self._answers = answers
-        self.got: list[Answer[Any]] = []
-        self.error: BaseException | None = None
-
-    async def run(self) -> None:
-        try:
-            async with aclosing(self._answers) as answers:
-                async for answer in answers:
-                    self.got.append(answer)
-        except Exception as error:
-            self.error = error
-
-    @property
-    def values(self) -> list[Any]:
-        return [answer.value for answer in self.got]
-
-
-def listeners(bus: Bus) -> int:
-    """Those of watches, and whatever else is left of them."""
-    read = bus._opened().read
-    told = bus.statistics()
-    heard = [one for progress in read.progress.values() for one in progress._listeners]
-    mine = [one for one in heard if isinstance(getattr(one, "__self__", None), Watcher)]
-    return len(mine) + told.watchers + told.watched + len(read.answers._keeping._questions)
-
-
-async def quiet() -> None:
-    """Lets everything happen that is due, the pauses between answers included."""
-    await anyio.sleep(10)
+from tests.support.watching import Watched, listeners, quiet
 
 
 async def test_the_answer_comes_now_and_again_after_each_change() -> None:
