@@ -107,6 +107,9 @@ class Answers:
         late: str | None = None
         looked: set[str] = set()
         is_run = False
+        # At once where that can be, without what waiting takes.
+        if (current := self.current(question)) is not None and self._judge(current, after, looked) == (None, []):
+            return current, False
         for _ in range(self._limits.query_restarts_max + len(self._queries.may_park)):
             if late is not None:
                 await self._progress[late].wait(after.position, deadline)
