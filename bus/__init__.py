@@ -11,7 +11,8 @@ The journey of a command, step by file:
 7. publish    `bus/runtime/feed.py`      committed events in position order
 8. project    `bus/read/projector.py`    from `read/subscription.py` through `read/folding.py` into the view store,
               where `read/leases.py` lets it; what fails is put aside by `read/parking.py` and `read/replaying.py`
-9. query      `bus/read/queries.py`      handlers read one snapshot; `read/watching.py` asks again after changes
+9. query      `bus/read/queries.py`      handlers read one snapshot; `read/answers.py` gives an answer again while it is
+              true, `read/watching.py` asks again after changes
 
 `bus/core` is what users write with, `bus/ports.py` what stores implement, `bus/memory.py` the shortest such stores,
 `bus/opened.py` starts and closes the parts, `bus/testing` tests what users write. Domains and read

@@ -149,6 +149,15 @@ class Answers:
         self._keeping.use(question)
         return msgspec.structs.replace(kept, positions=self._queries.positions())
 
+    def may_change_unheard(self, answered: Answered) -> bool:
+        """Whether another process may change what it was read from without anybody here hearing of it.
+
+        A retry of dead letters leaves the checkpoint in its place, by which others are followed.
+        """
+        if not self._view_store.shared:
+            return False
+        return answered.marks is None or any(mark.letters for mark in answered.marks)
+
     async def now(self, question: Question) -> tuple[Answered, bool]:
         """An answer that was true at some moment since the call, and whether the handler was run for this caller.
 

@@ -291,7 +291,8 @@ class Watched:
                 if not watcher.is_due:
                     for one in [self._progress[name] for name in answered.keys]:
                         one.check(one.position + 1)
-                await self._until_due(watcher, began + self._limits.watch_interval_s)
+                look_s = self._limits.poll_interval_s if self._answers.may_change_unheard(answered) else math.inf
+                await self._until_due(watcher, began + self._limits.watch_interval_s, began + look_s)
         finally:
             for one in self._progress.values():
                 one.unlisten(watcher.note)
@@ -324,10 +325,11 @@ class Watched:
         if is_other:
             self._wake(self._waiting)
 
-    async def _until_due(self, watcher: Watcher, earliest: float) -> None:
-        """Returns when something has changed, but not before that time unless somebody who has joined wants it."""
+    async def _until_due(self, watcher: Watcher, earliest: float, latest: float) -> None:
+        """Returns when something has changed, or `latest`, but before `earliest` only for somebody who has joined."""
         while not self._is_wanted:
-            if watcher.is_due and self._clock.monotonic() >= earliest:
+            now = self._clock.monotonic()
+            if now >= earliest and (watcher.is_due or now >= latest):
                 return
-            with anyio.CancelScope(deadline=earliest if watcher.is_due else math.inf):
+            with anyio.CancelScope(deadline=earliest if watcher.is_due else max(earliest, latest)):
                 await self._signal.wait()

@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 from bus import (
+    PARK,
     Answer,
     Application,
     Bus,
@@ -26,8 +27,12 @@ from tests.support.ledger import (
     Deposit,
     GetBalance,
     GetBalances,
+    GetJournal,
     Journal,
+    balances,
+    ledger,
 )
+from tests.support.projecting import POISON, Brittle
 from tests.support.views import ToldViewStore
 from tests.support.watching import TRACE, Counted, Watched, listeners, quiet
 
@@ -290,4 +295,45 @@ async def test_no_answer_shows_less_than_the_one_before_also_of_views_that_it_di
         await quiet()
         assert watched.got[-1] == Answer(Balance("journal", 5, [1, 2, 3]), 3)
         assert watched.got[1].position >= 2
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_retry_is_seen_also_where_others_project_and_the_checkpoint_stays() -> None:
+    brittle = Brittle()
+    events, views = MemoryEventStore(shared=True), ToldViewStore(MemoryViewStore(shared=True))
+    application = ledger(balances(brittle.project, on_poison=PARK))
+    limits = Limits(poll_interval_s=1, lease_s=10_000)
+    one, other = [Bus(application, event_store=events, view_store=views, limits=limits) for _ in range(2)]
+    async with one, other, anyio.create_task_group() as tasks:
+        watched, plain = Watched(other.watch(GetBalance("a"))), Watched(other.watch(GetJournal()))
+        tasks.start_soon(watched.run)
+        tasks.start_soon(plain.run)
+        await one.send(Deposit("a", POISON))
+        await one.wait_settled()
+        await quiet()
+        assert watched.values == [None]
+        brittle.times = 0
+        assert (await one.retry_dead_letters("balances")).is_done
+        await anyio.sleep(3)
+        assert watched.values == [None, Balance("a", POISON, [1])]
+        taken = views.snapshots_taken
+        await anyio.sleep(100)
+        assert views.snapshots_taken == taken, "without letters nobody looks"
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_retry_whose_commit_was_in_doubt_is_told_to_who_watches() -> None:
+    brittle, views = Brittle(), ToldViewStore()
+    views.faulty = "balances"
+    application = ledger(balances(brittle.project, on_poison=PARK))
+    async with Bus(application, view_store=views) as bus, anyio.create_task_group() as tasks:
+        watched = Watched(bus.watch(GetBalance("a")))
+        tasks.start_soon(watched.run)
+        await bus.send(Deposit("a", POISON))
+        await bus.wait_settled()
+        brittle.times = 0
+        views.faults.append("after")
+        assert (await bus.retry_dead_letters("balances", key="a")).answered_at is not None
+        await quiet()
+        assert watched.values == [None, Balance("a", POISON, [1])]
         tasks.cancel_scope.cancel()

@@ -1,16 +1,18 @@
 """Asking: an answer must be one on views that were committed since the question, and each no older than the last."""
 
+from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from bus import Limits, MemoryViewStore, Query, Views
+from bus import Limits, MemoryViewStore, Query, Views, cached
 from bus.core.letters import DeadLetter
 from bus.core.stored import Checkpoint, StoredView, ViewChanges, table_of
+from bus.testing import Faults
 from bus.testing.simulation.asking import Asked
 from bus.testing.simulation.model import Violated
-from bus.testing.simulation.world import EPOCH, at_once
+from bus.testing.simulation.world import EPOCH, World, at_once
 from tests.simulation.shop import CACHING_SHOP, SHELVES, TILL, GetShelf, Shelf
 
 TABLE = table_of(SHELVES)
@@ -94,7 +96,20 @@ def test_of_a_handler_that_fails_nobody_knows_the_answer() -> None:
     history.asked.check("anything", 99)
 
 
-def test_of_a_handler_that_cannot_be_run_beside_the_history_nobody_knows_the_answer() -> None:
-    history = History()
-    history.asked.unknown()
-    history.asked.check("anything", 99)
+class Pause:
+    """Waits for something that is no view."""
+
+    def __await__(self) -> Generator[None]:
+        yield
+
+
+async def waits(query: GetShelf, views: Views) -> Shelf | None:
+    await Pause()
+    return None
+
+
+def test_of_a_handler_that_waits_for_anything_but_views_nobody_knows_the_answer() -> None:
+    application = replace(CACHING_SHOP, query_handlers=[cached(waits)])
+    world = World(application, 1, faults=Faults.none(), limits=Limits(), invariants=())
+    asked = world.ask(GetShelf("a"), 1)
+    asked.check("anything", 99)
