@@ -299,9 +299,10 @@ class Watched:
 
     async def _answer(self) -> Answered:
         """An answer that is no older than the last one, nor than this call."""
-        query, answered = self._question.query, None
+        query = self._question.query
         with self._queries.telling(query):
             while True:
+                answered: Answered | None = None
                 with anyio.CancelScope(deadline=self._queries.deadline(None)):
                     answered, _ = await self._answers.now(self._question)
                 if answered is None:

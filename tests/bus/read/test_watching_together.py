@@ -15,6 +15,7 @@ from bus import (
     MemoryEventStore,
     MemoryViewStore,
     QueryFailed,
+    QueryTimeout,
     Views,
 )
 from tests.support.ledger import (
@@ -336,4 +337,31 @@ async def test_a_retry_whose_commit_was_in_doubt_is_told_to_who_watches() -> Non
         assert (await bus.retry_dead_letters("balances", key="a")).answered_at is not None
         await quiet()
         assert watched.values == [None, Balance("a", POISON, [1])]
+        tasks.cancel_scope.cancel()
+
+
+async def test_an_evaluation_that_takes_too_long_is_told_also_after_one_that_was_too_old() -> None:
+    pauses = [0.0, 0.0, 0.0, 99.0]
+
+    async def either(query: GetBalance, views: Views) -> Balance | None:
+        if (found := await views.get(Balance, "a")) is not None:
+            await views.get(Journal, "all")
+        await anyio.sleep(pauses.pop(0))
+        return found
+
+    views = ToldViewStore()
+    application = Application(deciders=[ACCOUNT, NOTE], projections=[BALANCES, JOURNAL], query_handlers=[either])
+    async with Bus(application, view_store=views) as bus, anyio.create_task_group() as tasks:
+        views.hold("journal")
+        watched = Watched(bus.watch(GetBalance("a")))
+        tasks.start_soon(watched.run)
+        await bus.wait_projected(await bus.send(Deposit("b")), "balances")
+        async with aclosing(bus.watch(GetBalance("a"))) as answers:
+            assert (await anext(answers)).position == 1
+        pauses[:] = [0.0, 99.0]
+        await bus.send(Deposit("a", 5))
+        await quiet()
+        views.let_go("journal")
+        await anyio.sleep(100)
+        assert (watched.values, type(watched.error)) == ([None], QueryTimeout)
         tasks.cancel_scope.cancel()
