@@ -48,11 +48,12 @@ async def audit(application: Application, event_store: EventStore, view_store: V
         head = await event_store.head()
         if head != found.last:
             found.fault(f"{event_store.url} says that it ends at position {head}, but reading it ends at {found.last}")
-        tables = [_table(projection) for projection in application.projections]
+        projections = application.view_projections
+        tables = [_table(projection) for projection in projections]
         await view_store.prepare(tables)
         lag, views = 0, 0
         async with view_store.snapshot() as reader:
-            for projection, table in zip(application.projections, tables, strict=True):
+            for projection, table in zip(projections, tables, strict=True):
                 lag = max(lag, found.last - (await reader.checkpoint(table)).position)
                 views += await found.compare(projection, table, reader)
     return Audit(
@@ -76,8 +77,8 @@ class _Found:
         self.faults: list[str] = []
         self.views_match = True
         self._versions: dict[str, int] = {}
-        self._views: dict[str, dict[str, View]] = {one.name: {} for one in application.projections}
-        self._projections: Sequence[Projection[Any, Any]] = application.projections
+        self._views: dict[str, dict[str, View]] = {one.name: {} for one in application.view_projections}
+        self._projections: Sequence[Projection[Any, Any]] = application.view_projections
 
     def fault(self, description: str) -> None:
         if len(self.faults) < FAULTS_MAX:

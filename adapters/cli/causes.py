@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
-from bus import Application, Projection
+from bus import Application, BatchProjection
+from bus.core.batches import AnyProjection
 from bus.core.stored import AlreadyRecorded, StoredEvent
 
 PAGE_EVENTS: Final = 2_000
@@ -163,8 +164,10 @@ class Looking:
                 touched.append(Touched(projection.name, keys, reached))
         return Happened(stored.position, stored.version, stored.name, touched)
 
-    def _keys(self, stored: StoredEvent, projection: Projection[Any, Any]) -> list[str] | None:
-        """As the projection says; it may be the very code that stumbles over the event."""
+    def _keys(self, stored: StoredEvent, projection: AnyProjection) -> list[str] | None:
+        """As the projection says; it may be the very code that stumbles over the event. A batch projection has none."""
+        if isinstance(projection, BatchProjection):
+            return None
         try:
             found = [projection.key(recorded) for recorded in self._application.schema.recorded(stored)]
         except Exception:

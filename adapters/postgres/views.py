@@ -39,6 +39,7 @@ from adapters.postgres.view_tables import (
     Table,
     conditions_of,
 )
+from adapters.postgres.writing import Writing
 from bus.core.errors import StoreInUse, StoreUnavailable
 from bus.core.letters import DeadLetter, Request
 from bus.core.projection import IndexValue
@@ -52,6 +53,7 @@ from bus.core.stored import (
     text_fault,
     view_fault,
 )
+from bus.core.transactions import Work
 
 LAYOUT: Final = Layout(
     noun="view store",
@@ -111,6 +113,8 @@ class PostgresViewStore:
         self._readers = Connections(self._target, self._readers_max, connect_timeout_s=self._timeout_s)
         self._writers = Connections(self._target, self._writers_max, connect_timeout_s=self._timeout_s)
         self._writers.add(connection)
+        self._batches = Connections(self._target, self._writers_max, connect_timeout_s=self._timeout_s)
+        self._writing = Writing(self._batches, self._target, self._timeout_s)
         self._changes = 0
         self._news = News(
             target_of(self._listen_url) if self._listen_url else self._target,
@@ -128,6 +132,7 @@ class PostgresViewStore:
         self._is_used = False
         self._tables = {}
         await self._readers.close()
+        await self._batches.close()
         await writers.close()
 
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
@@ -158,17 +163,24 @@ class PostgresViewStore:
 
     async def _create(self, connection: Connection, wanted: Sequence[ViewTable]) -> None:
         async with connection.transaction(isolation="read_committed"):
-            # Whoever comes second finds the work done.
-            await connection.execute(MIGRATION_LOCK, self._target.schema)
-            found = await self._find(connection, wanted)
-            for table in dict.fromkeys(wanted):
-                if table not in found and (held := self._tables.get((table.projection, table.version))) is not None:
-                    await connection.execute(self._sql(held.renew_procedure()))
-                elif table not in found:
-                    made = Table(await connection.fetchval(self._sql(NEXT_KEY)), table.indexes)
-                    await connection.execute(self._sql(made.create()))
-                    row = (made.key, table.projection, table.version, as_texts(table.indexes))
-                    await connection.execute(self._sql(CREATE_PROJECTION), *row)
+            await self._make(connection, wanted)
+
+    async def _make(self, connection: Connection, wanted: Sequence[ViewTable]) -> bool:
+        """Makes those tables that are not there; returns whether there were such."""
+        # Whoever comes second finds the work done.
+        await connection.execute(MIGRATION_LOCK, self._target.schema)
+        found = await self._find(connection, wanted)
+        is_made = False
+        for table in dict.fromkeys(wanted):
+            if table not in found and (held := self._tables.get((table.projection, table.version))) is not None:
+                await connection.execute(self._sql(held.renew_procedure()))
+            elif table not in found:
+                made = Table(await connection.fetchval(self._sql(NEXT_KEY)), table.indexes)
+                await connection.execute(self._sql(made.create()))
+                row = (made.key, table.projection, table.version, as_texts(table.indexes))
+                await connection.execute(self._sql(CREATE_PROJECTION), *row)
+                is_made = True
+        return is_made
 
     async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
         self._opened()
@@ -237,6 +249,21 @@ class PostgresViewStore:
                 if is_certain(error):
                     raise gone(error, table, self.url) or unavailable(error, self.url) from error
                 raise InDoubt(f"{self.url}: it is not certain whether views were committed ({told(error)})") from error
+        if done:
+            self._changed()
+        return done
+
+    async def set_up(self, table: ViewTable, work: Work, timeout_s: float) -> None:
+        self._opened()
+
+        async def make(connection: Connection) -> bool:
+            return await self._make(connection, [table])
+
+        await self._writing.run(make, work, _go_on, timeout_s)
+
+    async def write(self, table: ViewTable, changes: ViewChanges, work: Work, timeout_s: float) -> bool:
+        self._opened()
+        done = await self._writing.write(table, self._table(table).key, changes, work, timeout_s)
         if done:
             self._changed()
         return done
@@ -321,3 +348,8 @@ class PostgresViewStore:
 
     def _sql(self, query: str) -> str:
         return query.replace("{schema}", self._target.quoted_schema)
+
+
+async def _go_on(connection: Connection) -> bool:
+    """Where there is nothing more to do."""
+    return True

@@ -34,6 +34,7 @@ from adapters.sqlite.readers import Readers, rows
 from adapters.sqlite.reindexing import reindex
 from adapters.sqlite.thread import OwnerThread
 from adapters.sqlite.transaction import transaction
+from adapters.sqlite.turns import Turns
 from adapters.sqlite.view_schema import (
     CHECKPOINT,
     CREATE_PROJECTION,
@@ -46,6 +47,7 @@ from adapters.sqlite.view_schema import (
     next_key,
     table_of,
 )
+from adapters.sqlite.writing import Writing
 from bus.core.errors import StoreInUse, StoreUnavailable
 from bus.core.finding import Place, Where, steps
 from bus.core.letters import DeadLetter, Request
@@ -61,6 +63,7 @@ from bus.core.stored import (
     text_fault,
     view_fault,
 )
+from bus.core.transactions import Work
 
 T = TypeVar("T")
 
@@ -97,7 +100,7 @@ class SqliteViewStore:
         self._synchronous: Synchronous = check_level(synchronous)
         self._busy_timeout_s = busy_timeout_s
         self._readers_max = readers_max
-        self._thread: OwnerThread[Database] | None = None
+        self._thread: Turns[Database] | None = None
         self._tables: Tables = {}
 
     @property
@@ -107,7 +110,7 @@ class SqliteViewStore:
     async def __aenter__(self) -> Self:
         if self._thread is not None:
             raise StoreInUse(f"{self._url} is in use by another bus: close that one", store=self._url)
-        thread = self._thread = OwnerThread[Database]("doubledecker-views", self._url)
+        thread = self._thread = Turns(OwnerThread[Database]("doubledecker-views", self._url))
         try:
             database = await thread.start(
                 partial(open_for_writing, self._path, LAYOUT, self._url, self._synchronous, self._busy_timeout_s)
@@ -117,6 +120,7 @@ class SqliteViewStore:
             raise
         self._connection = database.connection
         self._log = Log(database.connection, self._path)
+        self._writing = Writing(thread, database.connection, self._log, self._url)
         self._readers = Readers(reading_uri(self._path), self._url, self._readers_max)
         return self
 
@@ -162,6 +166,14 @@ class SqliteViewStore:
         job = partial(_commit, self._connection, self._log, self._url, self._table(table), changes)
         return await self._opened().run(job)
 
+    async def set_up(self, table: ViewTable, work: Work, timeout_s: float) -> None:
+        self._opened()
+        await self._writing.run(partial(_is_new, self._connection, table), work)
+
+    async def write(self, table: ViewTable, changes: ViewChanges, work: Work, timeout_s: float) -> bool:
+        self._opened()
+        return await self._writing.run(partial(_move, self._connection, self._table(table), changes), work)
+
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
         return await self._run(parked_keys, self._table(table).key)
 
@@ -196,7 +208,7 @@ class SqliteViewStore:
             yield SqliteViewReader(connection, self._tables, self._url)
             await connection.rollback()
 
-    def _opened(self) -> OwnerThread[Database]:
+    def _opened(self) -> Turns[Database]:
         if self._thread is None:
             raise StoreUnavailable(f"{self._url} is not open: use it inside `async with`", store=self._url)
         return self._thread
@@ -260,25 +272,34 @@ def _indexed(tables: Tables, table: ViewTable, url: str) -> Table:
 def _prepare(
     connection: sqlite3.Connection, url: str, wanted: Sequence[ViewTable]
 ) -> tuple[Tables, Mapping[ViewTable, Checkpoint]]:
-    checkpoints: dict[ViewTable, Checkpoint] = {}
     with transaction(connection, url):
-        tables: Tables = {}
-        for key, projection, version, name, indexes in connection.execute(PROJECTIONS).fetchall():
-            tables[projection, version] = named_table(
-                key, name, from_texts(msgspec.json.decode(indexes, type=list[str]))
-            )
-        for table in wanted:
-            held = tables.get((table.projection, table.version))
-            if held is None:
-                held = table_of(next_key(connection), table)
-                for statement in held.create():
-                    connection.execute(statement)
-                indexes = msgspec.json.encode(as_texts(table.indexes)).decode()
-                row = (held.key, table.projection, table.version, held.name, indexes)
-                connection.execute(CREATE_PROJECTION, row)
-                tables[table.projection, table.version] = held
-            checkpoints[table] = Checkpoint(*connection.execute(CHECKPOINT, (held.key,)).fetchone())
+        return _make(connection, wanted)
+
+
+def _make(connection: sqlite3.Connection, wanted: Sequence[ViewTable]) -> tuple[Tables, Mapping[ViewTable, Checkpoint]]:
+    checkpoints: dict[ViewTable, Checkpoint] = {}
+    tables: Tables = {}
+    for key, projection, version, name, indexes in connection.execute(PROJECTIONS).fetchall():
+        tables[projection, version] = named_table(key, name, from_texts(msgspec.json.decode(indexes, type=list[str])))
+    for table in wanted:
+        held = tables.get((table.projection, table.version))
+        if held is None:
+            held = table_of(next_key(connection), table)
+            for statement in held.create():
+                connection.execute(statement)
+            indexes = msgspec.json.encode(as_texts(table.indexes)).decode()
+            row = (held.key, table.projection, table.version, held.name, indexes)
+            connection.execute(CREATE_PROJECTION, row)
+            tables[table.projection, table.version] = held
+        checkpoints[table] = Checkpoint(*connection.execute(CHECKPOINT, (held.key,)).fetchone())
     return tables, checkpoints
+
+
+def _is_new(connection: sqlite3.Connection, table: ViewTable) -> bool:
+    """Makes the table; false where it is there."""
+    before = len(connection.execute(PROJECTIONS).fetchall())
+    _make(connection, [table])
+    return len(connection.execute(PROJECTIONS).fetchall()) > before
 
 
 def _load(connection: sqlite3.Connection, url: str, table: Table, keys: Sequence[str]) -> Mapping[str, bytes]:
@@ -294,8 +315,7 @@ def _load(connection: sqlite3.Connection, url: str, table: Table, keys: Sequence
 def _commit(connection: sqlite3.Connection, log: Log, url: str, table: Table, changes: ViewChanges) -> bool:
     try:
         with transaction(connection, url):
-            before, after = checkpoint_columns(changes.expected), checkpoint_columns(changes.checkpoint)
-            if connection.execute(MOVE_CHECKPOINT, (*after, table.key, *before)).rowcount != 1:
+            if not _move(connection, table, changes):
                 return False
             if changes.parked or changes.unparked:
                 change_letters(connection, table.key, changes)
@@ -311,6 +331,12 @@ def _commit(connection: sqlite3.Connection, log: Log, url: str, table: Table, ch
         raise ValueError(f"{url} cannot hold a view: {error}") from error
     log.check()
     return True
+
+
+def _move(connection: sqlite3.Connection, table: Table, changes: ViewChanges) -> bool:
+    """Moves the checkpoint; false where it is not the expected one."""
+    before, after = checkpoint_columns(changes.expected), checkpoint_columns(changes.checkpoint)
+    return connection.execute(MOVE_CHECKPOINT, (*after, table.key, *before)).rowcount == 1
 
 
 def _padded(keys: Sequence[str]) -> Iterator[Sequence[str]]:

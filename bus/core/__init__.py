@@ -1,6 +1,7 @@
 """The pure core: what domains and read models are written with; no event loop, clock, randomness or I/O."""
 
 from bus.core.application import Application
+from bus.core.batches import BatchProjection
 from bus.core.conditions import above, at_least, at_most, below, between, one_of
 from bus.core.decider import Decider
 from bus.core.errors import Rejected
@@ -20,6 +21,7 @@ from bus.core.messages import (
 )
 from bus.core.projection import PARK, STOP, Projection
 from bus.core.snapshots import Snapshots
+from bus.core.transactions import Transaction
 from bus.core.upcasting import Drop, Split, Upcaster
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "REMOVED",
     "STOP",
     "Application",
+    "BatchProjection",
     "Command",
     "Cursor",
     "Decider",
@@ -42,6 +45,7 @@ __all__ = [
     "Snapshots",
     "Split",
     "State",
+    "Transaction",
     "Upcaster",
     "View",
     "Views",

@@ -75,6 +75,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Wait before the second attempt; doubled for each later one, up to `projection_backoff_max_s`."""
     projection_backoff_max_s: float = 2.0
     """Longest wait between two attempts of a projector."""
+    batch_timeout_s: float = 60.0
+    """How long a batch projection's `handle` may take for one batch, and its `setup`."""
     parked_keys_max: int = 1_000
     """Keys of one projection with parked events; at one more the projection stops."""
     lease_s: float = 10.0

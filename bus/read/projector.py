@@ -2,24 +2,24 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 
 import anyio
 import anyio.lowlevel
 
+from bus.core.batches import AnyProjection
 from bus.core.errors import ProjectionStopped, StoreUnavailable, Unusable
 from bus.core.letters import Request
 from bus.core.messages import Event, Recorded
-from bus.core.projection import Projection
 from bus.core.reports import Failed, Projected
 from bus.core.stored import Checkpoint, Claim, ViewTable
+from bus.read.batches import writing_of
 from bus.read.folding import Poisoned, StaleShape
 from bus.read.parking import Failure
 from bus.read.progress import Progress
 from bus.read.requests import Requests
 from bus.read.services import Services
 from bus.read.subscription import Subscription, foreign_categories
-from bus.read.writing import Attempt, ViewWriting, Writing
+from bus.read.writing import Attempt, Writing
 from bus.runtime.log import log, named, told
 from bus.runtime.reply import Signal
 from bus.runtime.supervisor import backoff_s
@@ -30,9 +30,7 @@ _FOREIGN = "its views were made from another event store"
 class Projector:
     """Step 8 of a message's journey."""
 
-    def __init__(
-        self, services: Services, projection: Projection[Any, Any], table: ViewTable, checkpoint: Checkpoint
-    ) -> None:
+    def __init__(self, services: Services, projection: AnyProjection, table: ViewTable, checkpoint: Checkpoint) -> None:
         self.projection = projection
         self.table = table
         self.progress = Progress(projection, services.new_reply)
@@ -53,7 +51,7 @@ class Projector:
         self._services = services
         self._limits = services.limits
         self._view_store = services.view_store
-        self._writing: Writing = ViewWriting(services, projection, table)
+        self._writing: Writing = writing_of(services, projection, table)
         self._poisonings = 0
         """How often the projection raised at the next event."""
         self._poisoned_at: datetime | None = None

@@ -7,6 +7,7 @@ import anyio
 import msgspec
 
 from bus.core.application import Application
+from bus.core.batches import AnyProjection
 from bus.core.errors import (
     BusClosed,
     BusError,
@@ -109,6 +110,9 @@ class Queries:
         self, handler: Callable[..., Any], query: Query[R], after: After, deadline: float
     ) -> tuple[R, Reads]:
         name = type(query).__qualname__
+        for batch in self._application.batches_of.get(type(query), ()):
+            # What its handler reads is not the snapshot's, and has to be there before it begins.
+            await self._progress[batch].wait(after.position, deadline)
         late: Progress | None = None
         for _ in range(self._limits.query_restarts_max):
             # No snapshot is held meanwhile: it would be too old, and stores have few of them at a time.
@@ -155,6 +159,7 @@ class Queries:
                     ) from error
             else:
                 if views.outdated is None:
+                    views.keys.update(dict.fromkeys(self._application.batches_of.get(type(query), ())))
                     position = min([positions[name] for name in views.keys], default=max(positions.values(), default=0))
                     return answer, Reads(views.keys, position)
         return self._progress[views.outdated]
@@ -269,7 +274,7 @@ class SnapshotViews:
             ) from error
 
 
-async def check_parked(reader: ViewReader, projection: Projection[Any, Any], after: After) -> None:
+async def check_parked(reader: ViewReader, projection: AnyProjection, after: After) -> None:
     """Raises `Parked` where one of the events asked for is a dead letter in this snapshot."""
     if after.first > after.position:
         return

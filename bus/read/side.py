@@ -1,17 +1,18 @@
 """The read side: its parts, put together; projectors are started on checked checkpoints."""
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import uuid4
 
 import anyio
 
+from bus.core.batches import AnyProjection
 from bus.core.errors import DefinitionError, ViewsMismatch
 from bus.core.letters import Action, After, DeadLetter, Request
 from bus.core.messages import Answer, Query
-from bus.core.projection import Projection
 from bus.core.stored import Checkpoint, table_of
 from bus.ports import Waking
+from bus.read.batches import set_up
 from bus.read.desk import Desk
 from bus.read.following import Following
 from bus.read.leases import Leases
@@ -45,10 +46,11 @@ class ReadSide:
     async def open(self) -> None:
         """Checks that the views belong to the event store and makes a projector for each projection."""
         projections = self._application.projections
+        await set_up(self._services)
         checkpoints = await self._view_store.prepare([table_of(projection) for projection in projections])
         for projection in projections:
             await self._check(projection, checkpoints[table_of(projection)])
-        for projection in projections:
+        for projection in self._application.view_projections:
             await reindex(projection, self._view_store, self._limits)
         self.projectors = {
             projection.name: Projector(
@@ -101,7 +103,7 @@ class ReadSide:
             if progress.stopped is None:
                 progress.stop(progress.position + 1, "the bus was closed")
 
-    async def _check(self, projection: Projection[Any, Any], checkpoint: Checkpoint) -> None:
+    async def _check(self, projection: AnyProjection, checkpoint: Checkpoint) -> None:
         """Refuses views that were made from another event store, or from one that has since lost events."""
         if checkpoint.position == 0:
             return
@@ -130,9 +132,9 @@ class ReadSide:
                 projection=projection.name,
             )
 
-    def named(self, projections: Sequence[Projection[Any, Any] | str], version: int | None = None) -> list[str]:
+    def named(self, projections: Sequence[AnyProjection | str], version: int | None = None) -> list[str]:
         """The names of projections, or of one in that version; raises `DefinitionError` for one that there is not."""
-        names = [one.name if isinstance(one, Projection) else one for one in projections]
+        names = [one if isinstance(one, str) else one.name for one in projections]
         unknown = [str(name) for name in names if name not in self.projectors]
         if not unknown and version is not None:
             unknown = [f"{name} version {version}" for name in names if self.projectors[name].table.version != version]

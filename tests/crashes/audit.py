@@ -89,7 +89,7 @@ async def audit_views(application: Application, events: Sequence[StoredEvent], s
     positions: dict[str, int] = {}
     recorded = [one for event in events for one in application.schema.recorded(event)]
     async with store:
-        tables = {one: ViewTable(one.name, one.version, one.indexes) for one in application.projections}
+        tables = {one: ViewTable(one.name, one.version, one.indexes) for one in application.view_projections}
         await store.prepare(list(tables.values()))
         for projection, table in tables.items():
             async with store.snapshot() as reader:
