@@ -136,7 +136,7 @@ class StoreUnavailable(NotRecorded):
     store: str
 
 
-class StatementFailed(BusError):
+class StatementFailed(NotRecorded):
     """The database refused a statement of a batch projection, or its transaction; nothing of that is written.
 
     `condition` is what the database calls it: an SQLSTATE of PostgreSQL, or a name such as `SQLITE_CONSTRAINT_UNIQUE`;

@@ -43,7 +43,7 @@ _ENDING: Final = frozenset({"ABORT", "BEGIN", "COMMIT", "END", "PREPARE", "RELEA
 
 _BLANK: Final = {"sqlite": re.compile(r"[\s;\ufeff]+|--[^\n]*"), "postgresql": re.compile(r"[\s;]+|--[^\n\r]*")}
 _EDGE = re.compile(r"/\*|\*/")
-_WORD = re.compile(r"[A-Za-z]*")
+_WORD = re.compile(r"\w*")
 
 
 def transaction_word(sql: str, dialect: Dialect) -> str | None:
