@@ -259,7 +259,7 @@ class PostgresViewStore:
         async def make(connection: Connection) -> bool:
             return await self._make(connection, [table])
 
-        await self._writing.run(make, work, _go_on, timeout_s)
+        await self._writing.run(make, work, timeout_s)
 
     async def write(self, table: ViewTable, changes: ViewChanges, work: Work, timeout_s: float) -> bool:
         self._opened()
@@ -348,8 +348,3 @@ class PostgresViewStore:
 
     def _sql(self, query: str) -> str:
         return query.replace("{schema}", self._target.quoted_schema)
-
-
-async def _go_on(connection: Connection) -> bool:
-    """Where there is nothing more to do."""
-    return True

@@ -1,13 +1,14 @@
 """A user's statements in the transaction of a checkpoint: begun, run one by one, and committed or rolled back."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 import asyncpg
 
 from adapters.postgres.connections import Connection, Connections
-from adapters.postgres.errors import DRIVER_ERRORS, InDoubt, has_ended, sqlstate, told, unavailable
+from adapters.postgres.errors import DRIVER_ERRORS, InDoubt, is_certain, sqlstate, told, unavailable
 from adapters.postgres.urls import Target
 from adapters.postgres.view_tables import checkpoint_columns
 from bus.core.errors import StatementFailed, StoreUnavailable
@@ -35,11 +36,19 @@ beside those of the store, unless they are named with a schema."""
 _CONDITION = "p.epoch = $2 AND p.position = $3 AND p.store_id = $4 AND p.stream = $5 AND p.stream_version = $6"
 _LOOK = f"SELECT {_CONDITION} FROM {{schema}}.projections p WHERE p.projection_key = $1"
 """Locks nothing: the lease of this table and of others is renewed while a user's statements run."""
-_MOVE = f"""
-UPDATE {{schema}}.projections p SET position = $7, store_id = $8, stream = $9, stream_version = $10
-WHERE p.projection_key = $1 AND {_CONDITION} RETURNING true
+_LOST = "doubledecker: another process was quicker"
+"""What the server is made to call no number, where checkpoint or lease are others by now; it translates no such value."""
+
+_FINISH = f"""
+WITH moved AS (
+    UPDATE {{schema}}.projections p SET position = $7, store_id = $8, stream = $9, stream_version = $10
+    WHERE p.projection_key = $1 AND {_CONDITION} RETURNING 1
+)
+SELECT CASE count(*) WHEN 1 THEN 1 ELSE ('{_LOST} ' || count(*))::integer END FROM moved;
+COMMIT
 """
-"""At the end, and so whoever was paused and has lost the lease meanwhile commits nothing."""
+"""Whoever was paused and has lost the lease meanwhile commits nothing. Sent as one message, so that the row, which
+leases need as well, is not locked for as long as a client takes to answer; therefore without parameters."""
 
 
 class PostgresTransaction:
@@ -118,14 +127,11 @@ class Writing:
                 raise dropped(table, self._target.url)
             return found
 
-        async def move(connection: Connection) -> bool:
-            moved = await connection.fetchval(self._sql(_MOVE), *before, *checkpoint_columns(changes.checkpoint))
-            return moved is not None
+        values = (*before, *checkpoint_columns(changes.checkpoint))
+        return await self.run(look, work, idle_s, finish=written_out(_FINISH, values, self._target.quoted_schema))
 
-        return await self.run(look, work, move, idle_s)
-
-    async def run(self, begin: Step, work: Work, end: Step, idle_s: float) -> bool:
-        """Does `begin` in a new transaction, `work` and `end`, up to the first that is false, and commits.
+    async def run(self, begin: Step, work: Work, idle_s: float, *, finish: str = "COMMIT") -> bool:
+        """Does `begin` in a new transaction and, unless it is false, `work` and `finish`, which commits.
 
         Returns whether it has committed, and raises as `SqlViewStore.write` does.
         """
@@ -133,7 +139,7 @@ class Writing:
         is_done = False
         async with self._connections.lease() as connection:
             try:
-                is_done = await self._try(connection, begin, work, end, idle_s)
+                is_done = await self._try(connection, begin, work, idle_s, finish)
             except Exception as error:
                 # The connection is as good as before, once the transaction is rolled back.
                 failure = error
@@ -143,30 +149,30 @@ class Writing:
             raise failure
         return is_done
 
-    async def _try(self, connection: Connection, begin: Step, work: Work, end: Step, idle_s: float) -> bool:
+    async def _try(self, connection: Connection, begin: Step, work: Work, idle_s: float, finish: str) -> bool:
         schema = self._target.quoted_schema.replace("'", "''")
         opening = _BEGIN.format(idle_ms=max(1, round(idle_s * 1_000)), schema=schema)
         await self._answered(connection.execute(opening))
         if not await self._answered(begin(connection)):
             return False
         await _work(PostgresTransaction(connection, self._target.url, self._timeout_s), work)
-        if not await self._answered(end(connection)):
-            return False
-        await self._commit(connection)
-        return True
+        return await self._finish(connection, finish)
 
-    async def _commit(self, connection: Connection) -> None:
+    async def _finish(self, connection: Connection, statements: str) -> bool:
         try:
             async with asyncio.timeout(self._timeout_s):
-                status = await connection.execute("COMMIT")
+                status = await connection.execute(statements)
         except DRIVER_ERRORS as error:
-            if has_ended(error):
+            if _LOST in str(error):
+                return False
+            if is_certain(error):
                 # Such as a constraint that is looked at only now.
                 raise failure_of(error, self._target.url) from error
             raise InDoubt(
                 f"{self._target.url}: it is not certain whether a batch was committed ({told(error)})"
             ) from error
         assert status == "COMMIT", "no statement had failed"
+        return True
 
     async def _answered(self, step: Awaitable[T]) -> T:
         try:
@@ -200,6 +206,21 @@ async def _work(transaction: PostgresTransaction, work: Work) -> None:
         failure = transaction.failure
     if failure is not None:
         raise failure
+
+
+def written_out(statement: str, values: Sequence[object], quoted_schema: str) -> str:
+    """The statement with its parameters, numbers and texts, in their places, which none of them can be mistaken for."""
+
+    def literal(place: re.Match[str]) -> str:
+        if place.group(1) is None:
+            return quoted_schema
+        value = values[int(place.group(1)) - 1]
+        if isinstance(value, int):
+            return str(value)
+        # In this form a text means the same whatever the server's settings are.
+        return "E'" + str(value).replace("\\", "\\\\").replace("'", "''") + "'"
+
+    return re.sub(r"\$([0-9]+)|\{schema\}", literal, statement)
 
 
 def refused(why: str, url: str) -> StatementFailed:

@@ -263,3 +263,19 @@ async def test_rows_come_as_plain_tuples(new_url: NewUrl) -> None:
     async with PostgresViewStore(new_url()) as store:
         opened = await Opened(store).ready()
         assert await opened.write(work, MOVES)
+
+
+@pytest.mark.parametrize("stream", ["it's-1", "a\\'-1", "{schema}-$1", "\\-'; ROLLBACK; --", "ü\n-\t", "E'-$10"])
+async def test_a_checkpoint_is_kept_whatever_the_stream_is_called(new_url: NewUrl, stream: str) -> None:
+    odd = Checkpoint(7, stream[::-1], stream, 2**62)
+    async with PostgresViewStore(new_url()) as store:
+        opened = await Opened(store).ready()
+        assert await opened.write(put_one, ViewChanges(START, odd, (), ()))
+        assert await opened.checkpoint() == odd
+        assert await opened.write(read_all, ViewChanges(odd, SECOND, (), ()))
+        assert not await opened.write(read_all, ViewChanges(odd, SECOND, (), ()))
+        assert await opened.checkpoint() == SECOND
+
+
+async def read_all(transaction: Transaction) -> None:
+    assert await read(transaction) == [("a", 1)]
