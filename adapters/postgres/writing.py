@@ -37,7 +37,7 @@ _CONDITION = "p.epoch = $2 AND p.position = $3 AND p.store_id = $4 AND p.stream 
 _LOOK = f"SELECT {_CONDITION} FROM {{schema}}.projections p WHERE p.projection_key = $1"
 """Locks nothing: the lease of this table and of others is renewed while a user's statements run."""
 _LOST = "doubledecker: another process was quicker"
-"""What the server is made to call no number, where checkpoint or lease are others by now; it translates no such value."""
+"""What the server is made to call no number where checkpoint or lease are others by now; it translates no value."""
 
 _FINISH = f"""
 WITH moved AS (

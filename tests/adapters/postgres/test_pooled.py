@@ -15,6 +15,7 @@ from tests.contracts.event_reading import EventReadingLaws
 from tests.contracts.event_store import EventStoreLaws, NewStore
 from tests.contracts.snapshots import SnapshotLaws
 from tests.contracts.view_store import NewViewStore, ViewStoreLaws
+from tests.contracts.view_writing import ViewWritingLaws
 from tests.support.ledger import LEDGER, Deposit, GetJournal
 from tests.support.pgbouncer import SESSIONS, PgBouncer, installed
 from tests.support.postgres import GIVEN
@@ -51,7 +52,7 @@ class TestPooledEventStore(EventStoreLaws, EventReadingLaws, SnapshotLaws):
         return lambda: PostgresEventStore(pooled_url())
 
 
-class TestPooledViewStore(ViewStoreLaws):
+class TestPooledViewStore(ViewStoreLaws, ViewWritingLaws):
     @pytest.fixture
     def new_store(self, pooled_url: Callable[[], str]) -> NewViewStore:
         return lambda: PostgresViewStore(pooled_url())
