@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
-from adapters.sqlite.database import Database
 from adapters.sqlite.errors import DATA_ERRORS, DRIVER_ERRORS, after_commit, primary_code, unavailable
 from adapters.sqlite.log import Log
 from adapters.sqlite.thread import finished
@@ -104,7 +103,7 @@ class SqliteTransaction:
 class Writing:
     """Transactions on the connection that also commits views, each of which has it to itself."""
 
-    def __init__(self, turns: Turns[Database], connection: sqlite3.Connection, log: Log, url: str) -> None:
+    def __init__(self, turns: Turns[Any], connection: sqlite3.Connection, log: Log, url: str) -> None:
         self._turns = turns
         self._connection = connection
         self._log = log
