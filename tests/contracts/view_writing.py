@@ -329,15 +329,21 @@ class ViewWritingLaws:
             await opened.sql.set_up(OTHER, make, TIMEOUT_S)
 
 
+LONG = """
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000000) SELECT count(*) FROM n
+"""
+
+
+async def put_one(transaction: Transaction) -> None:
+    await put(transaction, "a", 1)
+
+
 class LongStatementLaws:
     """Those of a store whose statements run elsewhere than on the event loop. Needs a fixture `new_store`."""
 
     async def test_a_statement_that_takes_long_keeps_nobody_who_is_cancelled(self, new_store: NewViewStore) -> None:
         async def work(transaction: Transaction) -> None:
-            await transaction.fetch(
-                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000000000) "
-                "SELECT count(*) FROM n"
-            )
+            await transaction.fetch(LONG)
 
         async with new_store() as store:
             opened = await Opened(store).ready()
@@ -346,3 +352,22 @@ class LongStatementLaws:
                     await opened.write(work)
                 assert scope.cancelled_caught
                 assert await opened.checkpoint() == START
+
+    async def test_a_long_statement_that_work_gives_up_fails_everything_and_leaves_the_store_usable(
+        self, new_store: NewViewStore
+    ) -> None:
+        async def work(transaction: Transaction) -> None:
+            await put(transaction, "a", 1)
+            with anyio.move_on_after(0.2):
+                await transaction.fetch(LONG)
+            with pytest.raises(StatementFailed, match="has failed already"):
+                await put(transaction, "b", 1)
+            raise LookupError
+
+        async with new_store() as store:
+            opened = await Opened(store).ready()
+            with anyio.fail_after(30):
+                with pytest.raises(LookupError):
+                    await opened.write(work)
+                assert await opened.rows() == []
+                assert await opened.write(put_one)

@@ -87,6 +87,7 @@ class ToldSqlViewStore(ToldViewStore):
             return await commit()
         finally:
             transaction.close()
+            is_done = False
             if self.user.database.in_transaction:
                 with anyio.CancelScope(shield=True):
                     is_done = failure is None and await has_happened()

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from bus import (
