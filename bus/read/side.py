@@ -6,10 +6,11 @@ from uuid import uuid4
 
 import anyio
 
-from bus.core.batches import AnyProjection
+from bus.core.batches import AnyProjection, BatchProjection
 from bus.core.errors import DefinitionError, ViewsMismatch
 from bus.core.letters import Action, After, DeadLetter, Request
 from bus.core.messages import Answer, Query
+from bus.core.projection import Projection
 from bus.core.stored import Checkpoint, table_of
 from bus.ports import Waking
 from bus.read.batches import set_up
@@ -134,7 +135,7 @@ class ReadSide:
 
     def named(self, projections: Sequence[AnyProjection | str], version: int | None = None) -> list[str]:
         """The names of projections, or of one in that version; raises `DefinitionError` for one that there is not."""
-        names = [one if isinstance(one, str) else one.name for one in projections]
+        names = [one.name if isinstance(one, Projection | BatchProjection) else one for one in projections]
         unknown = [str(name) for name in names if name not in self.projectors]
         if not unknown and version is not None:
             unknown = [f"{name} version {version}" for name in names if self.projectors[name].table.version != version]
