@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 
@@ -54,8 +54,6 @@ leases need as well, is not locked for as long as a client takes to answer; ther
 class PostgresTransaction:
     """See `bus.core.Transaction`. Statements come one after the other, whoever sends them at once."""
 
-    dialect: Final[Dialect] = "postgresql"
-
     def __init__(self, connection: Connection, url: str, timeout_s: float) -> None:
         self._connection = connection
         self._url = url
@@ -64,6 +62,10 @@ class PostgresTransaction:
         self._is_over = False
         self.failure: StatementFailed | StoreUnavailable | None = None
         """What the whole transaction has failed with."""
+
+    @property
+    def dialect(self) -> Dialect:
+        return "postgresql"
 
     async def execute(self, sql: str, *parameters: Any) -> None:
         # By the extended protocol, which takes one statement at a time, and so shows how it begins.

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from adapters.sqlite.errors import DATA_ERRORS, DRIVER_ERRORS, after_commit, primary_code, unavailable
 from adapters.sqlite.log import Log
@@ -50,8 +50,6 @@ class Runs(Protocol):
 class SqliteTransaction:
     """See `bus.core.Transaction`. Each statement is one hop to the thread, and so are all rows of `execute_many`."""
 
-    dialect: Final[Dialect] = "sqlite"
-
     def __init__(self, thread: Runs, connection: sqlite3.Connection, url: str) -> None:
         self._thread = thread
         self._connection = connection
@@ -59,6 +57,10 @@ class SqliteTransaction:
         self._is_over = False
         self.failure: StatementFailed | StoreUnavailable | None = None
         """What the whole transaction has failed with."""
+
+    @property
+    def dialect(self) -> Dialect:
+        return "sqlite"
 
     async def execute(self, sql: str, *parameters: Any) -> None:
         await self._run(sql, partial(_fetch, self._connection, self._url, sql, parameters))
