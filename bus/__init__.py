@@ -10,6 +10,7 @@ The journey of a command, step by file:
 6. ack        `bus/write/settling.py`    receipts, or another decision where the store refused
 7. publish    `bus/runtime/feed.py`      committed events in position order
 8. project    `bus/read/projector.py`    from `read/subscription.py` through `read/folding.py` into the view store,
+              or through the SQL of a user by `read/batches.py`,
               where `read/leases.py` lets it; what fails is put aside by `read/parking.py` and `read/replaying.py`
 9. query      `bus/read/queries.py`      handlers read one snapshot; `read/answers.py` gives an answer again while it is
               true, `read/watching.py` asks again after changes
@@ -21,6 +22,7 @@ models import from `bus.core`, applications from here.
 
 from bus.bus import Bus
 from bus.core.application import Application
+from bus.core.batches import BatchProjection
 from bus.core.caching import cached
 from bus.core.conditions import above, at_least, at_most, below, between, one_of
 from bus.core.decider import Decider
@@ -45,6 +47,7 @@ from bus.core.errors import (
     QueryFailed,
     QueryTimeout,
     Rejected,
+    StatementFailed,
     StoreInUse,
     StoreNotReadable,
     StoreReadOnly,
@@ -80,6 +83,7 @@ from bus.core.projection import PARK, STOP, Projection
 from bus.core.safe import SAFE
 from bus.core.snapshots import Snapshots
 from bus.core.statistics import CacheStatistics, ProjectionStatistics, ShutdownReport, Statistics
+from bus.core.transactions import Transaction
 from bus.core.upcasting import Drop, Split, Upcaster
 from bus.memory import MemoryEventStore, MemoryViewStore
 from bus.runtime.log import LogFormatter
@@ -91,6 +95,7 @@ __all__ = [
     "STOP",
     "Answer",
     "Application",
+    "BatchProjection",
     "Bus",
     "BusClosed",
     "BusError",
@@ -136,12 +141,14 @@ __all__ = [
     "Snapshots",
     "Split",
     "State",
+    "StatementFailed",
     "Statistics",
     "StoreInUse",
     "StoreNotReadable",
     "StoreReadOnly",
     "StoreTooNew",
     "StoreUnavailable",
+    "Transaction",
     "UnknownCommand",
     "UnknownQuery",
     "Unreadable",

@@ -13,17 +13,18 @@ import anyio
 
 from bus.arguments import POSITION_MAX, after_of, check_store, no_loop, refuse, refuse_elsewhere, seconds_of
 from bus.core.application import Application
+from bus.core.batches import AnyProjection
 from bus.core.decider import Decider
 from bus.core.errors import BusClosed, BusError, DefinitionError, NotRecorded, NotSettled, Overloaded
 from bus.core.letters import Action, DeadLetter, Request, letter_place
 from bus.core.limits import Limits
 from bus.core.messages import Answer, Command, Event, Loaded, Query, Receipt, Recorded, State
 from bus.core.names import id_fault, stream_of
-from bus.core.projection import Projection
 from bus.core.statistics import ShutdownReport, Statistics
 from bus.memory import MemoryEventStore, MemoryViewStore
 from bus.opened import OpenBus
 from bus.ports import Clock, EventStore, Ids, Telemetry, ViewStore
+from bus.read.batches import check_tables
 from bus.runtime.clock import LoopClock
 from bus.runtime.ids import Uuid7Ids
 from bus.runtime.log import log, told
@@ -86,6 +87,7 @@ class Bus:
         if self._is_used:
             raise DefinitionError("this bus is open already; open another one")
         self.application.schema.check_complete()
+        check_tables(self.application, self._view_store)
         self._is_used = True
         self.report = None
         self._task_id = anyio.get_current_task().id
@@ -270,7 +272,7 @@ class Bus:
     async def wait_projected(
         self,
         receipt: Receipt | int,
-        *projections: Projection[Any, Any] | str,
+        *projections: AnyProjection | str,
         timeout: float | None = None,
     ) -> None:
         """Returns when these projections, or all if none is named, have committed the receipt's position.
@@ -345,7 +347,7 @@ class Bus:
                 raise BusClosed(f"the bus was closed while its events were read; they go on after {after}")
 
     async def dead_letters(
-        self, projection: Projection[Any, Any] | str | None = None, *, key: str | None = None
+        self, projection: AnyProjection | str | None = None, *, key: str | None = None
     ) -> AsyncGenerator[DeadLetter]:
         """The events that projections with `on_poison=PARK` have given up, by projection, position and key."""
         opened = self._opened_here()
@@ -355,7 +357,7 @@ class Bus:
                 yield letter
 
     async def retry_dead_letters(
-        self, projection: Projection[Any, Any] | str, *, key: str | None = None, timeout: float | None = None
+        self, projection: AnyProjection | str, *, key: str | None = None, timeout: float | None = None
     ) -> Request:
         """Lets whoever runs the projection bring the letters of a key, or of all, into its views, in order.
 
@@ -379,7 +381,7 @@ class Bus:
         return await opened.read.request(name, "discard", key=key, position=position, reason=reason, timeout=timeout)
 
     async def ask_projection(
-        self, projection: Projection[Any, Any] | str, action: Action, *, timeout: float | None = None
+        self, projection: AnyProjection | str, action: Action, *, timeout: float | None = None
     ) -> Request:
         """Lets whoever runs the projection `rebuild` its views beside those that answer, `switch` or `drop`.
 

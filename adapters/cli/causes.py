@@ -2,11 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
-from bus import Application, DeadLetter, Projection
+from bus import Application, BatchProjection, DeadLetter
+from bus.core.batches import AnyProjection
 from bus.core.letters import letter_place
 from bus.core.stored import AlreadyRecorded, StoredEvent, ViewTable
 
@@ -195,8 +196,10 @@ class Looking:
                 touched.append(Touched(projection.name, keys, reached, [letter.id for letter in parked]))
         return Happened(stored.position, stored.version, stored.name, touched)
 
-    def _keys(self, stored: StoredEvent, projection: Projection[Any, Any]) -> list[str] | None:
-        """As the projection says; it may be the very code that stumbles over the event."""
+    def _keys(self, stored: StoredEvent, projection: AnyProjection) -> list[str] | None:
+        """As the projection says; it may be the very code that stumbles over the event. A batch projection has none."""
+        if isinstance(projection, BatchProjection):
+            return None
         try:
             found = [projection.key(recorded) for recorded in self._application.schema.recorded(stored)]
         except Exception:

@@ -1,12 +1,13 @@
 """Inspecting: what an application's modules define and the application does not use, or lacks."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 from adapters.cli.findings import Finding, place_of
-from bus import Application, Command, Decider, Event, Projection, Query
+from bus import Application, BatchProjection, Command, Decider, Event, Projection, Query
+from bus.core.batches import AnyProjection
 from bus.core.messages import UNNAMED, Message
 from bus.core.names import versioned
 from bus.core.upcasting import next_version
@@ -40,10 +41,10 @@ def inspected(application: Application, module: str) -> Iterator[Finding]:
             message = f"decider {decider.category!r} is in no application: add it to Application(deciders=[...])"
             yield Finding("decider-unused", decider.category, message, place_of(decider.decide))
     projections = {id(projection) for one in applications for projection in one.projections}
-    for projection in _instances(modules, Projection):
+    for projection in _instances(modules, Projection | BatchProjection):
         if id(projection) not in projections:
             message = f"projection {projection.name!r} is in no application: add it to Application(projections=[...])"
-            yield Finding("projection-unused", projection.name, message, place_of(projection.project))
+            yield Finding("projection-unused", projection.name, message, place_of(_function_of(projection)))
 
 
 def _unread_versions(application: Application) -> Iterator[Finding]:
@@ -75,12 +76,16 @@ def _modules(application: Application, module: str) -> list[ModuleType]:
     things: list[Any] = [*application.decider_of, *application.schema.by_type, *application.handler_of]
     things += [*application.projection_of, *application.handler_of.values()]
     things += [decider.decide for decider in application.deciders]
-    things += [projection.project for projection in application.projections]
+    things += [_function_of(projection) for projection in application.projections]
     names = dict.fromkeys([module, *[str(thing.__module__) for thing in things]])
     return [sys.modules[name] for name in names if name in sys.modules and name.partition(".")[0] != "bus"]
 
 
-def _instances(modules: Sequence[ModuleType], kind: type[Any]) -> list[Any]:
+def _function_of(projection: AnyProjection) -> Callable[..., Any]:
+    return projection.handle if isinstance(projection, BatchProjection) else projection.project
+
+
+def _instances(modules: Sequence[ModuleType], kind: Any) -> list[Any]:
     """Objects at the top of these modules, each once, imported ones included."""
     found = [value for module in modules for value in vars(module).values() if isinstance(value, kind)]
     return list({id(value): value for value in found}.values())

@@ -47,8 +47,8 @@ async def audit(application: Application, event_store: EventStore, view_store: V
     """
     found = _Found(application)
     async with event_store, view_store:
-        builds = await view_store.builds()
-        tables = [_table(projection, builds) for projection in application.projections]
+        projections, builds = application.view_projections, await view_store.builds()
+        tables = [_table(projection, builds) for projection in projections]
         await view_store.prepare(tables)
         for table in tables:
             await found.take_letters(table, view_store)
@@ -60,7 +60,7 @@ async def audit(application: Application, event_store: EventStore, view_store: V
         found.compare_letters()
         lag, views = 0, 0
         async with view_store.snapshot() as reader:
-            for projection, table in zip(application.projections, tables, strict=True):
+            for projection, table in zip(projections, tables, strict=True):
                 lag = max(lag, found.last - (await reader.checkpoint(table)).position)
                 views += await found.compare(projection, table, reader)
     return Audit(
@@ -85,14 +85,14 @@ class _Found:
         self.faults: list[str] = []
         self.views_match = True
         self._versions: dict[str, int] = {}
-        self._views: dict[str, dict[str, View]] = {one.name: {} for one in application.projections}
+        self._views: dict[str, dict[str, View]] = {one.name: {} for one in application.view_projections}
         self._parked: set[tuple[str, int, str]] = set()
         """Projection, position and key of each letter."""
         self._met: set[tuple[str, int, str]] = set()
         """Those of them whose events have been taken."""
         self._waiting: set[tuple[str, str]] = set()
         """Their projections and keys."""
-        self._projections: Sequence[Projection[Any, Any]] = application.projections
+        self._projections: Sequence[Projection[Any, Any]] = application.view_projections
 
     def fault(self, description: str) -> None:
         if len(self.faults) < FAULTS_MAX:

@@ -95,21 +95,31 @@ async def create(
     """Makes those tables that are not there, and procedures anew that are of an earlier release; raises the driver's
     errors."""
     async with connection.transaction(isolation="read_committed"):
-        # Whoever comes second finds the work done.
-        await connection.execute(MIGRATION_LOCK, target.schema)
-        rows = await connection.fetch(BUILDS.replace("{schema}", target.quoted_schema))
-        held, forms = tables_of(rows), forms_of(rows)
-        for table in {table.place: table for table in wanted}.values():
-            form = forms.get(table.place)
-            if form is None:
-                key = await connection.fetchval(NEXT_KEY.replace("{schema}", target.quoted_schema))
-                made = Table(key, table.indexes).create()
-                await connection.execute(made.replace("{schema}", target.quoted_schema))
-                row = (key, *table.place, as_texts(table.indexes), state, _micros(since))
-                await connection.execute(CREATE_PROJECTION.replace("{schema}", target.quoted_schema), *row)
-            elif form != COMMIT_FORM:
-                renewed = held[table.place].renew_procedure()
-                await connection.execute(renewed.replace("{schema}", target.quoted_schema))
+        await create_in(connection, target, wanted, state, since)
+
+
+async def create_in(
+    connection: Connection, target: Target, wanted: Sequence[ViewTable], state: State, since: datetime | None
+) -> bool:
+    """As `create`, in the transaction under way; returns whether a table was made."""
+    # Whoever comes second finds the work done.
+    await connection.execute(MIGRATION_LOCK, target.schema)
+    rows = await connection.fetch(BUILDS.replace("{schema}", target.quoted_schema))
+    held, forms = tables_of(rows), forms_of(rows)
+    is_made = False
+    for table in {table.place: table for table in wanted}.values():
+        form = forms.get(table.place)
+        if form is None:
+            key = await connection.fetchval(NEXT_KEY.replace("{schema}", target.quoted_schema))
+            made = Table(key, table.indexes).create()
+            await connection.execute(made.replace("{schema}", target.quoted_schema))
+            row = (key, *table.place, as_texts(table.indexes), state, _micros(since))
+            await connection.execute(CREATE_PROJECTION.replace("{schema}", target.quoted_schema), *row)
+            is_made = True
+        elif form != COMMIT_FORM:
+            renewed = held[table.place].renew_procedure()
+            await connection.execute(renewed.replace("{schema}", target.quoted_schema))
+    return is_made
 
 
 def build_of(row: Sequence[Any]) -> Build:

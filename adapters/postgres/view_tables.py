@@ -154,11 +154,12 @@ class Table:
 
 def conditions_of(changes: ViewChanges) -> tuple[object, ...]:
     """As `commit` takes them: epoch, old checkpoint, new one, letters that go and letters that come."""
-    places = (changes.epoch, *_columns(changes.expected), *_columns(changes.checkpoint))
+    places = (changes.epoch, *checkpoint_columns(changes.expected), *checkpoint_columns(changes.checkpoint))
     if not changes.parked and not changes.unparked:
         return (*places, None, None)
     return (*places, *texts_of(changes))
 
 
-def _columns(checkpoint: Checkpoint) -> tuple[object, ...]:
+def checkpoint_columns(checkpoint: Checkpoint) -> tuple[object, ...]:
+    """As the statements take them."""
     return (checkpoint.position, checkpoint.store_id, checkpoint.stream, checkpoint.version)

@@ -20,6 +20,7 @@ from adapters.postgres.builds import (
     build_of,
     checkpoints_of,
     create,
+    create_in,
     forms_of,
     tables_of,
 )
@@ -52,6 +53,7 @@ from adapters.postgres.view_tables import (
     Table,
     conditions_of,
 )
+from adapters.postgres.writing import Writing
 from bus.core.builds import ANSWERING, BUILDING, Build, Standing, State
 from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
 from bus.core.letters import DeadLetter, Request
@@ -67,6 +69,7 @@ from bus.core.stored import (
     text_fault,
     view_fault,
 )
+from bus.core.transactions import Work
 
 LAYOUT: Final = Layout(
     noun="view store",
@@ -135,6 +138,8 @@ class PostgresViewStore:
         self._writers.add(connection)
         self._builds = Builds(self._writers, self._target, self._timeout_s)
         self._looking = asyncio.Lock()
+        self._batches = Connections(self._target, self._writers_max, connect_timeout_s=self._timeout_s)
+        self._writing = Writing(self._batches, self._target, self._timeout_s)
         self._changes = 0
         self._news = News(
             target_of(self._listen_url) if self._listen_url else self._target,
@@ -152,6 +157,7 @@ class PostgresViewStore:
         self._is_used = False
         self._tables = {}
         await self._readers.close()
+        await self._batches.close()
         await writers.close()
 
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
@@ -298,6 +304,21 @@ class PostgresViewStore:
                 raise InDoubt(f"{self.url}: it is not certain whether views were committed ({told(error)})") from error
             if not is_there:
                 raise await self._lost(table, connection)
+        if done:
+            self._changed()
+        return done
+
+    async def set_up(self, table: ViewTable, work: Work, timeout_s: float) -> None:
+        self._for_writing()
+
+        async def make(connection: Connection) -> bool:
+            return await create_in(connection, self._target, [table], ANSWERING, None)
+
+        await self._writing.run(make, work, timeout_s)
+
+    async def write(self, table: ViewTable, changes: ViewChanges, work: Work, timeout_s: float) -> bool:
+        self._for_writing()
+        done = await self._writing.write(table, self._table(table).key, changes, work, timeout_s)
         if done:
             self._changed()
         return done

@@ -25,18 +25,19 @@ def transaction(connection: sqlite3.Connection, url: str, *, reads_only: bool = 
             connection.execute("BEGIN IMMEDIATE")
         yield
     except BaseException as error:
-        _roll_back(connection)
+        roll_back(connection)
         if isinstance(error, DRIVER_ERRORS) and not isinstance(error, (sqlite3.IntegrityError, *DATA_ERRORS)):
             raise unavailable(error, url) from error
         raise
     try:
         connection.execute("COMMIT")
     except DRIVER_ERRORS as error:
-        _roll_back(connection)
+        roll_back(connection)
         raise after_commit(error, url) from error
 
 
-def _roll_back(connection: sqlite3.Connection) -> None:
+def roll_back(connection: sqlite3.Connection) -> None:
+    """Leaves no transaction open; never raises."""
     # SQLite rolls back by itself when the disk is full, and what made the transaction fail may fail this too; the
     # first error is the one to tell.
     if connection.in_transaction:

@@ -35,6 +35,7 @@ from adapters.sqlite.readers import Readers, rows
 from adapters.sqlite.reindexing import reindex
 from adapters.sqlite.thread import OwnerThread
 from adapters.sqlite.transaction import transaction
+from adapters.sqlite.turns import Turns
 from adapters.sqlite.view_schema import (
     CHECKPOINT,
     LAYOUT,
@@ -42,6 +43,7 @@ from adapters.sqlite.view_schema import (
     Table,
     checkpoint_columns,
 )
+from adapters.sqlite.writing import Writing
 from bus.core.builds import ANSWERING, BUILDING, Build, Standing
 from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
 from bus.core.finding import Place, Where, steps
@@ -57,6 +59,7 @@ from bus.core.stored import (
     text_fault,
     view_fault,
 )
+from bus.core.transactions import Work
 
 T = TypeVar("T")
 
@@ -93,7 +96,7 @@ class SqliteViewStore:
         self._synchronous: Synchronous = check_level(synchronous)
         self._busy_timeout_s = busy_timeout_s
         self._readers_max = readers_max
-        self._thread: OwnerThread[Database] | None = None
+        self._thread: Turns[Database] | None = None
         self._tables: Tables = {}
 
     @property
@@ -103,7 +106,7 @@ class SqliteViewStore:
     async def __aenter__(self) -> Self:
         if self._thread is not None:
             raise StoreInUse(f"{self._url} is in use by another bus: close that one", store=self._url)
-        thread = self._thread = OwnerThread[Database]("doubledecker-views", self._url)
+        thread = self._thread = Turns(OwnerThread[Database]("doubledecker-views", self._url))
         try:
             database = await thread.start(
                 partial(open_for_writing, self._path, LAYOUT, self._url, self._synchronous, self._busy_timeout_s)
@@ -113,6 +116,7 @@ class SqliteViewStore:
             raise
         self._connection = database.connection
         self._log = Log(database.connection, self._path)
+        self._writing = Writing(thread, database.connection, self._log, self._url)
         self._readers = Readers(reading_uri(self._path), self._url, self._readers_max)
         # What a process that ended has left of tables that were dropped; it is in nobody's way for now.
         with suppress(StoreUnavailable):
@@ -190,6 +194,14 @@ class SqliteViewStore:
 
         return await self._opened().run(job)
 
+    async def set_up(self, table: ViewTable, work: Work, timeout_s: float) -> None:
+        self._opened()
+        await self._writing.run(partial(_is_new, self._connection, table), work)
+
+    async def write(self, table: ViewTable, changes: ViewChanges, work: Work, timeout_s: float) -> bool:
+        self._opened()
+        return await self._writing.run(partial(_move, self._connection, self._table(table), changes), work)
+
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
         return await self._run(parked_keys, self._table(table).key)
 
@@ -236,7 +248,7 @@ class SqliteViewStore:
             yield reader
             await connection.rollback()
 
-    def _opened(self) -> OwnerThread[Database]:
+    def _opened(self) -> Turns[Database]:
         if self._thread is None:
             raise StoreUnavailable(f"{self._url} is not open: use it inside `async with`", store=self._url)
         return self._thread
@@ -315,9 +327,16 @@ def _gone(error: Exception, table: ViewTable, url: str) -> Unusable | None:
 
 def _prepare(connection: sqlite3.Connection, wanted: Sequence[ViewTable]) -> dict[ViewTable, Checkpoint]:
     for table in wanted:
-        if builds.key_of(connection, table) is None:
-            builds.make(connection, table, ANSWERING, None)
+        _is_new(connection, table)
     return _checkpoints(connection, wanted)
+
+
+def _is_new(connection: sqlite3.Connection, table: ViewTable) -> bool:
+    """Makes the table; false where it is there."""
+    if builds.key_of(connection, table) is not None:
+        return False
+    builds.make(connection, table, ANSWERING, None)
+    return True
 
 
 def _build(connection: sqlite3.Connection, table: ViewTable, since: datetime) -> None:
@@ -350,8 +369,7 @@ def _load(
 def _commit(connection: sqlite3.Connection, url: str, table: ViewTable, held: Table, changes: ViewChanges) -> bool:
     try:
         with transaction(connection, url):
-            before, after = checkpoint_columns(changes.expected), checkpoint_columns(changes.checkpoint)
-            if connection.execute(MOVE_CHECKPOINT, (*after, held.key, *before)).rowcount != 1:
+            if not _move(connection, held, changes):
                 if connection.execute(CHECKPOINT, (held.key,)).fetchone() is None:
                     raise dropped(table, url)
                 return False
@@ -368,6 +386,12 @@ def _commit(connection: sqlite3.Connection, url: str, table: ViewTable, held: Ta
     except (sqlite3.IntegrityError, *DATA_ERRORS) as error:
         raise ValueError(f"{url} cannot hold a view: {error}") from error
     return True
+
+
+def _move(connection: sqlite3.Connection, table: Table, changes: ViewChanges) -> bool:
+    """Moves the checkpoint; false where it is not the expected one."""
+    before, after = checkpoint_columns(changes.expected), checkpoint_columns(changes.checkpoint)
+    return connection.execute(MOVE_CHECKPOINT, (*after, table.key, *before)).rowcount == 1
 
 
 def _padded(keys: Sequence[str]) -> Iterator[Sequence[str]]:

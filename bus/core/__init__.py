@@ -1,6 +1,7 @@
 """The pure core: what domains and read models are written with; no event loop, clock, randomness or I/O."""
 
 from bus.core.application import Application
+from bus.core.batches import BatchProjection
 from bus.core.caching import cached
 from bus.core.conditions import above, at_least, at_most, below, between, one_of
 from bus.core.decider import Decider
@@ -22,6 +23,7 @@ from bus.core.messages import (
 from bus.core.projection import PARK, STOP, Projection
 from bus.core.safe import SAFE
 from bus.core.snapshots import Snapshots
+from bus.core.transactions import Transaction
 from bus.core.upcasting import Drop, Split, Upcaster
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "SAFE",
     "STOP",
     "Application",
+    "BatchProjection",
     "Command",
     "Cursor",
     "Decider",
@@ -45,6 +48,7 @@ __all__ = [
     "Snapshots",
     "Split",
     "State",
+    "Transaction",
     "Upcaster",
     "View",
     "Views",

@@ -14,7 +14,8 @@ from bus.core.names import is_event_name, is_stored_name
 
 M = TypeVar("M", bound=Message)
 
-_SEQUENCES = (list, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
+READ_ONLY_SEQUENCES = (collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection)
+_SEQUENCES = (list, tuple, *READ_ONLY_SEQUENCES)
 
 
 def hints(function: Callable[..., Any], what: str) -> tuple[list[Any], Any]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
 from bus.core import annotations
+from bus.core.batches import AnyProjection, BatchProjection
 from bus.core.caching import Cached
 from bus.core.decider import Decider
 from bus.core.errors import DefinitionError
@@ -26,7 +27,7 @@ class Application:
     """
 
     deciders: Sequence[Decider[Any, Any, Any]] = ()
-    projections: Sequence[Projection[Any, Any]] = ()
+    projections: Sequence[AnyProjection] = ()
     query_handlers: Sequence[QueryHandler | Cached] = ()
     upcasters: Sequence[Upcasting] = ()
 
@@ -37,10 +38,12 @@ class Application:
     handler_of: Mapping[type[Query[Any]], QueryHandler] = field(init=False)
     answers_max: Mapping[type[Query[Any]], int] = field(init=False)
     """How many answers are kept, of queries whose handlers are `cached`."""
+    batches_of: Mapping[type[Query[Any]], tuple[str, ...]] = field(init=False)
+    """The names of the batch projections whose tables a query's handler reads."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "deciders", _several(self.deciders, Decider, "deciders"))
-        object.__setattr__(self, "projections", _several(self.projections, Projection, "projections"))
+        object.__setattr__(self, "projections", _several(self.projections, Projection | BatchProjection, "projections"))
         object.__setattr__(self, "query_handlers", _several(self.query_handlers, object, "query_handlers"))
         object.__setattr__(self, "upcasters", _several(self.upcasters, Upcasting, "upcasters"))
         _unique("decider of category", [decider.category for decider in self.deciders])
@@ -55,6 +58,7 @@ class Application:
         object.__setattr__(self, "handler_of", {query: _plain(handler) for query, handler in handlers.items()})
         kept = {query: one.answers_max for query, one in handlers.items() if isinstance(one, Cached)}
         object.__setattr__(self, "answers_max", kept)
+        object.__setattr__(self, "batches_of", self._batches_by_query())
         for message in (*self.decider_of, *self.schema.by_type, *self.handler_of):
             safe_fields(message)
 
@@ -82,7 +86,7 @@ class Application:
 
     def _projections_by_view(self) -> dict[type[View], Projection[Any, Any]]:
         found: dict[type[View], Projection[Any, Any]] = {}
-        for projection in self.projections:
+        for projection in self.view_projections:
             if projection.view in found:
                 both = f"{found[projection.view].name!r} and {projection.name!r}"
                 raise DefinitionError(
@@ -99,6 +103,28 @@ class Application:
                 raise DefinitionError(f"there is more than one handler of query {query.__qualname__}")
             found[query] = handler
         return found
+
+    def _batches_by_query(self) -> dict[type[Query[Any]], tuple[str, ...]]:
+        found: dict[type[Query[Any]], tuple[str, ...]] = {}
+        for projection in self.batch_projections:
+            for query in projection.answers:
+                if query not in self.handler_of:
+                    raise DefinitionError(
+                        f"batch projection {projection.name!r} answers {query.__qualname__}, which has no handler: add "
+                        "it to query_handlers"
+                    )
+                found[query] = (*found.get(query, ()), projection.name)
+        return found
+
+    @property
+    def view_projections(self) -> Sequence[Projection[Any, Any]]:
+        """Those that keep views."""
+        return [one for one in self.projections if isinstance(one, Projection)]
+
+    @property
+    def batch_projections(self) -> Sequence[BatchProjection[Any]]:
+        """Those that write tables of their own."""
+        return [one for one in self.projections if isinstance(one, BatchProjection)]
 
 
 def _several(given: Any, kind: Any, what: str) -> tuple[Any, ...]:

@@ -136,6 +136,18 @@ class StoreUnavailable(NotRecorded):
     store: str
 
 
+class StatementFailed(NotRecorded):
+    """The database refused a statement of a batch projection, or its transaction; nothing of that is written.
+
+    `condition` is what the database calls it: an SQLSTATE of PostgreSQL, or a name such as `SQLITE_CONSTRAINT_UNIQUE`;
+    empty where the statement was not even sent.
+    """
+
+    code: ClassVar[str] = "statement-failed"
+    store: str
+    condition: str
+
+
 class OutcomeUnknown(BusError):
     """Perhaps recorded: send again with the same command id to find out; that is always safe."""
 

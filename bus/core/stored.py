@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
+from bus.core.batches import AnyProjection
 from bus.core.errors import Unusable, ViewsDropped
 from bus.core.fingerprint import fingerprint_or_none
 from bus.core.letters import DeadLetter
 from bus.core.messages import Command
-from bus.core.projection import Index, IndexValue, Projection, fields_of
+from bus.core.projection import Index, IndexValue, fields_of
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
@@ -144,8 +144,8 @@ class ViewTable(msgspec.Struct, frozen=True):
         return fields_of(self.indexes)
 
 
-def table_of(projection: Projection[Any, Any]) -> ViewTable:
-    """Where a projection's views live."""
+def table_of(projection: AnyProjection) -> ViewTable:
+    """Where a projection's views live; that of a batch projection holds none, but has a checkpoint."""
     return ViewTable(projection.name, projection.version, projection.indexes)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from bus.core.builds import Build, Standing
 from bus.core.finding import Place, Where
@@ -16,6 +16,7 @@ from bus.core.stored import (
     ViewChanges,
     ViewTable,
 )
+from bus.core.transactions import Work
 
 
 class ViewReader(Protocol):
@@ -188,4 +189,35 @@ class ViewStore(ViewDesk, Protocol):
 
     def snapshot(self) -> AbstractAsyncContextManager[ViewReader]:
         """A reader that sees one committed state of all tables, whatever is committed meanwhile."""
+        ...
+
+
+@runtime_checkable
+class SqlViewStore(Protocol):
+    """What a view store that speaks SQL does besides: it lets a user's statements into the checkpoint's transaction.
+
+    `work` is awaited once in each call, with a transaction that nothing else comes into. A statement that fails raises
+    `StatementFailed` in it, or `StoreUnavailable` where that is no fault of the statement or its data; either way the
+    whole call raises in the end, even where `work` goes on. Statements that would begin or end a transaction are
+    refused so, as is every use once `work` has returned. When `work` raises or is cancelled everything is rolled back,
+    and its exception is raised, save that `StoreUnavailable` takes the place of what `work` makes of it. A transaction
+    whose process no longer answers is ended `timeout_s` after its last statement, where others wait for it.
+    """
+
+    async def set_up(self, table: ViewTable, work: Work, timeout_s: float) -> None:
+        """Makes room for a table, as `prepare` does, and does `work`, all as one; nothing where the table is there.
+
+        Of several that come at once one does it, and the others find it done. Nothing was changed when it raises
+        `StoreUnavailable` or what `work` raised; any other exception leaves open whether everything was.
+        """
+        ...
+
+    async def write(self, table: ViewTable, changes: ViewChanges, work: Work, timeout_s: float) -> bool:
+        """Does `work` and moves the checkpoint, in one transaction; `changes` has no views and no letters.
+
+        Returns False and writes nothing if checkpoint or epoch are not the expected ones, as `commit` does, whether
+        before `work`, which is not done then, or after it. Raises `StoreUnavailable`, `StatementFailed`, also for what
+        the database refuses only at the end, or what `work` raised when nothing was written; any other exception
+        leaves that open.
+        """
         ...

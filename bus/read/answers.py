@@ -234,8 +234,10 @@ class Answers:
             except Exception as error:
                 failure = failed(question.query, error)
                 failure.__cause__ = error
-            marks = await _marks(reader, sources, views.keys) if self._view_store.shared else None
-            return Answered(views.keys, positions, value, copy, failure, marks), True
+            # The tables of batch projections are read as a whole, as far as anybody here knows.
+            keys = {**dict.fromkeys(self._queries.batches_of(question.query)), **views.keys}
+            marks = await _marks(reader, sources, keys) if self._view_store.shared else None
+            return Answered(keys, positions, value, copy, failure, marks), True
 
     def _copier(self, query: Query[Any], value: Any) -> Copier:
         try:

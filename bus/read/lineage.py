@@ -1,12 +1,11 @@
 """Lineage: the builds of one projection that this process knows, one of which answers."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import msgspec
 
+from bus.core.batches import AnyProjection
 from bus.core.builds import ANSWERING, BUILDING, Build
-from bus.core.projection import Projection
 from bus.core.stored import ViewTable
 from bus.read.progress import Progress
 from bus.read.projector import Projector
@@ -16,7 +15,7 @@ from bus.runtime.reply import Reply
 class Source(msgspec.Struct, frozen=True):
     """Where answers are read from at one moment."""
 
-    projection: Projection[Any, Any]
+    projection: AnyProjection
     table: ViewTable
     position: int
     """Its views hold at least the events up to here."""
@@ -27,7 +26,7 @@ class Source(msgspec.Struct, frozen=True):
 class Lineage:
     """Knows the projection's own version and, by `previous`, those before it."""
 
-    def __init__(self, projection: Projection[Any, Any], new_reply: Callable[[], Reply]) -> None:
+    def __init__(self, projection: AnyProjection, new_reply: Callable[[], Reply]) -> None:
         self.projection = projection
         self.name = projection.name
         self.progress = Progress(projection, new_reply)
@@ -45,7 +44,7 @@ class Lineage:
         assert self._answers is not None, "an open bus has looked at its builds"
         return self._answers
 
-    def version(self, number: int) -> Projection[Any, Any] | None:
+    def version(self, number: int) -> AnyProjection | None:
         """The projection of that version, where this process knows it."""
         return self._versions.get(number)
 

@@ -9,6 +9,7 @@ import anyio
 from bus.core.builds import ANSWERING, BUILDING, REPLACED, Build
 from bus.core.errors import NotProjected
 from bus.core.letters import Request
+from bus.core.projection import Projection
 from bus.core.stored import ViewTable, table_of
 from bus.read.checking import check_views
 from bus.read.leases import Leases
@@ -97,7 +98,8 @@ class Lineages:
         for build, table in zip(new, tables, strict=True):
             projection = lineage.version(table.version)
             assert projection is not None, "only known versions are opened"
-            await reindex(projection, table, self._store, self._limits)
+            if isinstance(projection, Projection):
+                await reindex(projection, table, self._store, self._limits)
             pace = Pace(self._services) if build.state == BUILDING else None
             projector = Projector(self._services, projection, table, checkpoints[table], pace)
             lineage.projectors[table.place] = projector

@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import anyio
 
+from bus.core.batches import AnyProjection
 from bus.core.errors import ProjectionStopped, ProjectionTimeout
-from bus.core.projection import Projection
 from bus.runtime.reply import Reply
 
 ChangeListener = Callable[[str, frozenset[str] | None], None]
@@ -23,7 +22,7 @@ Keys = frozenset[str] | None
 class Progress:
     """The committed position of one projection; waiters are woken by the commit, never by a poll."""
 
-    def __init__(self, projection: Projection[Any, Any], new_reply: Callable[[], Reply]) -> None:
+    def __init__(self, projection: AnyProjection, new_reply: Callable[[], Reply]) -> None:
         self.name = projection.name
         self.new_reply = new_reply
         self._waiters: dict[Reply, int] = {}

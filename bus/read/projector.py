@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
 
 import anyio.lowlevel
 
+from bus.core.batches import AnyProjection
 from bus.core.errors import ProjectionStopped, StoreUnavailable, Unusable, ViewsDropped
 from bus.core.letters import Request
 from bus.core.messages import Event, Recorded
-from bus.core.projection import Projection
 from bus.core.reports import Projected
 from bus.core.stored import Checkpoint, Claim, ViewTable, dropped
+from bus.read.batches import writing_of
 from bus.read.folding import Poisoned, StaleShape
 from bus.read.pacing import Pace
 from bus.read.progress import Progress
@@ -19,7 +19,7 @@ from bus.read.requests import Requests
 from bus.read.services import Services
 from bus.read.setbacks import Setbacks
 from bus.read.subscription import Subscription, foreign_categories
-from bus.read.writing import Attempt, ViewWriting, Writing
+from bus.read.writing import Attempt, Writing
 from bus.runtime.log import log, named, told
 from bus.runtime.reply import Signal
 
@@ -32,7 +32,7 @@ class Projector:
     def __init__(
         self,
         services: Services,
-        projection: Projection[Any, Any],
+        projection: AnyProjection,
         table: ViewTable,
         checkpoint: Checkpoint,
         pace: Pace | None = None,
@@ -56,7 +56,7 @@ class Projector:
         self._services = services
         self._limits = services.limits
         self._view_store = services.view_store
-        self._writing: Writing = ViewWriting(services, projection, table, self.progress.begin)
+        self._writing: Writing = writing_of(services, projection, table, self.progress.begin)
         self._pace = pace
         """Where it builds beside what answers; else it works as fast as it can."""
         self._is_closed = False

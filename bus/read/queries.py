@@ -8,6 +8,7 @@ import anyio
 import msgspec
 
 from bus.core.application import Application
+from bus.core.batches import AnyProjection
 from bus.core.errors import (
     BusClosed,
     BusError,
@@ -95,6 +96,10 @@ class Queries:
             raise BusClosed(f"{name} was not answered: the bus is closed. Ask inside its `async with` block")
         return handler
 
+    def batches_of(self, query: Query[Any]) -> tuple[str, ...]:
+        """The batch projections whose tables its handler reads."""
+        return self._application.batches_of.get(type(query), ())
+
     @contextmanager
     def telling(self, query: Query[Any]) -> Generator[Callable[..., Any]]:
         """Gives the handler, and tells telemetry what became of the query inside the block."""
@@ -129,6 +134,9 @@ class Queries:
         )
 
     async def _run(self, handler: Callable[..., Any], query: Query[R], after: After, deadline: float) -> R:
+        for batch in self.batches_of(query):
+            # What its handler reads is not the snapshot's, and has to be there before it begins.
+            await self._lineages[batch].progress.wait(after.position, deadline)
         late: Progress | None = None
         is_refreshed = False
         for _ in range(self._limits.query_restarts_max):
@@ -279,6 +287,7 @@ class SnapshotViews:
         """Keys and payloads in order."""
         source = await self._enter(view)
         projection = source.projection
+        assert isinstance(projection, Projection), "what keeps views is no batch projection"
         self.keys[projection.name] = None
         conditions = conditions_of(projection, where, self._find_values_max)
         order = order_of(projection, order_by, after)
@@ -295,7 +304,7 @@ class SnapshotViews:
                 "add its projection to Application(projections=[...])"
             )
         source = self._sources[projection.name]
-        if not source.is_built or source.projection.view is not view:
+        if not source.is_built or view not in _views_of(source.projection):
             raise _not_built(view, projection, source)
         if source.position < self._after.position:
             self.outdated = projection.name
@@ -313,6 +322,10 @@ class SnapshotViews:
                 f"a stored view does not decode as {view.__qualname__} ({in_words(error)}); "
                 "raise the projection's version when the view changes its shape"
             ) from error
+
+
+def _views_of(projection: AnyProjection) -> tuple[type[View], ...]:
+    return (projection.view,) if isinstance(projection, Projection) else ()
 
 
 def _not_built(view: type[View], projection: Projection[Any, Any], source: Source) -> ViewNotBuilt:

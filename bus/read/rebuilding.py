@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from bus.core.batches import BatchProjection
 from bus.core.builds import REPLACED
 from bus.core.letters import Request
 from bus.core.stored import table_of
@@ -55,7 +56,9 @@ class Rebuilding:
                 del self._open[request.id]
             return False
         for request in asked:
-            if request.action == "rebuild":
+            if isinstance(lineage.projection, BatchProjection):
+                outcome = False, "a batch projection writes tables of its own: raise its version to fill others anew"
+            elif request.action == "rebuild":
                 outcome = await self._rebuild(lineage, keeper)
             elif request.action == "switch":
                 outcome = await self._switch(lineage, keeper)

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -9,13 +10,25 @@ from bus.core.letters import Request
 from bus.core.stored import Checkpoint
 from bus.ports import Clock, ViewStore
 from bus.read.parking import Parking
-from bus.read.replaying import Replaying
+from bus.read.replaying import Replayed
+
+
+class Replays(Protocol):
+    """How letters leave; each call may be repeated."""
+
+    async def retry(self, key: str, checkpoint: Checkpoint, epoch: int) -> Replayed:
+        """Brings the next letters of a key into its view, up to one that fails again."""
+        ...
+
+    async def discard(self, key: str, position: int, checkpoint: Checkpoint, epoch: int) -> bool:
+        """Removes one letter; False where there is none."""
+        ...
 
 
 class Requests:
     """Those that one projector has taken and not yet answered, oldest first."""
 
-    def __init__(self, replaying: Replaying, parking: Parking, *, view_store: ViewStore, clock: Clock) -> None:
+    def __init__(self, replaying: Replays, parking: Parking, *, view_store: ViewStore, clock: Clock) -> None:
         self._replaying = replaying
         self._parking = parking
         self._view_store = view_store

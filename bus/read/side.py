@@ -1,16 +1,17 @@
 """The read side: its parts, put together; projectors are started on checked checkpoints."""
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from typing import Any
 from uuid import uuid4
 
 import anyio
 
+from bus.core.batches import AnyProjection, BatchProjection
 from bus.core.errors import DefinitionError
 from bus.core.letters import Action, After, DeadLetter, Request
 from bus.core.projection import Projection
 from bus.ports import Waking
 from bus.read.answers import Answers
+from bus.read.batches import set_up
 from bus.read.desk import Desk
 from bus.read.following import Following
 from bus.read.leases import Leases
@@ -51,6 +52,7 @@ class ReadSide:
 
     async def open(self) -> None:
         """Checks that the views belong to the event store and makes a projector for each build of a projection."""
+        await set_up(self._services)
         await self.lineages.open()
         try:
             await self._leases.look()
@@ -98,9 +100,9 @@ class ReadSide:
             if progress.stopped is None:
                 progress.stop(progress.position + 1, "the bus was closed")
 
-    def named(self, projections: Sequence[Projection[Any, Any] | str], version: int | None = None) -> list[str]:
+    def named(self, projections: Sequence[AnyProjection | str], version: int | None = None) -> list[str]:
         """The names of projections, or of one in that version; raises `DefinitionError` for one that there is not."""
-        names = [one.name if isinstance(one, Projection) else one for one in projections]
+        names = [one.name if isinstance(one, Projection | BatchProjection) else one for one in projections]
         unknown = [str(name) for name in names if name not in self.projectors]
         if not unknown and version is not None:
             unknown = [f"{name} version {version}" for name in names if self.projectors[name].table.version != version]

@@ -3,18 +3,17 @@
 import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any
 
 import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
 from bus.core.application import Application
+from bus.core.batches import AnyProjection
 from bus.core.errors import Unreadable
 from bus.core.limits import Limits
 from bus.core.messages import Event, Recorded
 from bus.core.names import category_of
-from bus.core.projection import Projection
 from bus.core.schema import Schema
 from bus.core.stored import Checkpoint, StoredEvent
 from bus.ports import EventStore
@@ -198,7 +197,7 @@ class Subscription:
         return not self._schema.is_readable(stored.name) and category_of(stored.stream) not in self._foreign_categories
 
 
-def foreign_categories(application: Application, projection: Projection[Any, Any]) -> frozenset[str]:
+def foreign_categories(application: Application, projection: AnyProjection) -> frozenset[str]:
     """Categories whose deciders record nothing that the projection takes."""
     wanted = set(projection.events)
     return frozenset(decider.category for decider in application.deciders if wanted.isdisjoint(decider.events))

@@ -1,7 +1,7 @@
 """Writing: what a slice of events makes of the views, and the commit of it together with the checkpoint."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from bus.core.projection import PARK, Projection
 from bus.core.stored import Checkpoint, ViewChanges, ViewTable
@@ -12,6 +12,9 @@ from bus.read.replaying import Replaying
 from bus.read.requests import Requests
 from bus.read.services import Services
 from bus.read.subscription import Slice
+
+Begin: TypeAlias = Callable[[frozenset[str]], None]
+"""Is told of views that are about to be changed."""
 
 
 class Attempt(Protocol):
@@ -105,7 +108,7 @@ class ViewWriting:
         services: Services,
         projection: Projection[Any, Any],
         table: ViewTable,
-        begin: Callable[[frozenset[str]], None],
+        begin: Begin,
     ) -> None:
         """`begin` is told of the views that a retry of letters is about to change."""
         self.table = table

@@ -16,6 +16,7 @@ CODES = {
     "ConflictExhausted": "conflict-exhausted",
     "CommandFailed": "command-failed",
     "StoreUnavailable": "store-unavailable",
+    "StatementFailed": "statement-failed",
     "OutcomeUnknown": "outcome-unknown",
     "NotProjected": "not-projected",
     "ProjectionTimeout": "projection-timeout",

@@ -14,7 +14,7 @@ from bus import Bus
 from tests.architecture import tree
 
 README = tree.ROOT / "README.md"
-_NAMES = ("testing.md", "evolving.md", "finding.md", "poison.md", "live-answers.md")
+_NAMES = ("testing.md", "evolving.md", "finding.md", "poison.md", "live-answers.md", "batch-projections.md")
 GUIDES = tuple([tree.ROOT / "docs" / name for name in _NAMES])
 """Guides that go on where README ends."""
 

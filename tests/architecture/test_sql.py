@@ -56,6 +56,7 @@ PASSED = {
     "f'SELECT key, payload FROM {quoted(held.name)} ORDER BY key'",
     "f'DROP TABLE {quoted(held.name)}'",
     "query",
+    "sql",  # A user's own, in writing.py.
     "f'PRAGMA synchronous = {synchronous}'",
     'f"BEGIN IMMEDIATE; {steps} UPDATE meta SET value = '
     "'{len(layout.migrations)}' WHERE name = 'schema_version'; COMMIT\"",

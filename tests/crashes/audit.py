@@ -1,17 +1,18 @@
 """Audit: what must hold in the stores after a crash, whatever moment it came at; read through the ports alone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from bus import Application, Projection, Recorded, View
+from bus import Application, BatchProjection, Projection, Recorded, Transaction, View
 from bus.core.builds import Build, answering
-from bus.core.stored import StoredEvent, ViewTable, table_of
-from bus.ports import EventStore, ViewStore
+from bus.core.stored import StoredEvent, ViewChanges, ViewTable, table_of
+from bus.ports import EventStore, SqlViewStore, ViewStore
 from tests.crashes.notes import Answered, Notes
 
 PAGE_EVENTS = 2_000
+PATIENCE_S = 60
 
 
 class _Parts(msgspec.Struct):
@@ -91,7 +92,7 @@ async def audit_views(application: Application, events: Sequence[StoredEvent], s
     recorded = [one for event in events for one in application.schema.recorded(event)]
     async with store:
         builds = await store.builds()
-        tables = {one: _answering(one, builds) for one in application.projections}
+        tables = {one: _answering(one, builds) for one in application.view_projections}
         await store.prepare(list(tables.values()))
         for projection, table in tables.items():
             async with store.snapshot() as reader:
@@ -101,6 +102,9 @@ async def audit_views(application: Application, events: Sequence[StoredEvent], s
                 rows = await reader.find(table, {}, None, False, len(expected) + 1)
             found = [(key, msgspec.json.decode(payload, type=projection.view)) for key, payload in rows]
             assert found == sorted(expected.items()), f"{projection.name} is not the fold"
+        if isinstance(store, SqlViewStore):
+            for batches in application.batch_projections:
+                positions[batches.name] = await _audit_rows(batches, recorded, store)
     return positions
 
 
@@ -109,6 +113,33 @@ def _answering(projection: Projection[Any, Any], builds: Sequence[Build]) -> Vie
     table = table_of(projection)
     found = answering([one for one in builds if one.table.place[:2] == table.place[:2]])
     return table if found is None else msgspec.structs.replace(table, build=found.table.build)
+
+
+class _SqlStore(SqlViewStore, ViewStore, Protocol):
+    """Both ports of one store."""
+
+
+async def _audit_rows(projection: BatchProjection[Any], recorded: Sequence[Recorded[Any]], store: _SqlStore) -> int:
+    """Compares the rows of the table with the events up to their checkpoint, which is returned."""
+    rows: list[tuple[Any, ...]] = []
+
+    async def read(transaction: Transaction) -> None:
+        rows.extend(await transaction.fetch("SELECT position, stream FROM jar_rows ORDER BY position"))
+        raise LookupError
+
+    table = table_of(projection)
+    await store.set_up(table, projection.setup, PATIENCE_S)
+    await store.prepare([table])
+    while True:
+        claim = (await store.claim([table], "audit", 0.0))[table]
+        changes = ViewChanges(claim.checkpoint, claim.checkpoint, (), (), claim.epoch)
+        try:
+            # False where somebody was quicker.
+            await store.write(table, changes, read, PATIENCE_S)
+        except LookupError:
+            expected = [(one.position, one.stream) for one in recorded[: claim.checkpoint.position]]
+            assert rows == expected, f"{projection.name} are not the events"
+            return claim.checkpoint.position
 
 
 def _fold(projection: Projection[Any, Any], recorded: Sequence[Recorded[Any]]) -> dict[str, View]:

@@ -1,4 +1,4 @@
-"""Jars: the application that is killed; two views count its events.
+"""Jars: the application that is killed; two views count its events, and a table of its own has a row of each.
 
 Each event says which part of its command it is, and the version of its jar that the command was decided on.
 """
@@ -6,7 +6,20 @@ Each event says which part of its command it is, and the version of its jar that
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from bus import STOP, Application, Command, Decider, Event, Projection, Recorded, Rejected, State, View
+from bus import (
+    STOP,
+    Application,
+    BatchProjection,
+    Command,
+    Decider,
+    Event,
+    Projection,
+    Recorded,
+    Rejected,
+    State,
+    Transaction,
+    View,
+)
 
 
 class Fill(Command):
@@ -87,6 +100,17 @@ def project_shelf(view: Shelf | None, recorded: Recorded[JarEvent], key: str) ->
     return Shelf(before.weight + _signed(recorded.event), before.events + 1, recorded.position)
 
 
+async def set_up_rows(transaction: Transaction) -> None:
+    # Without a key, so that what comes twice is there twice.
+    await transaction.execute("CREATE TABLE jar_rows(position bigint NOT NULL, stream text NOT NULL, weight integer)")
+
+
+async def insert_rows(batch: Sequence[Recorded[JarEvent]], transaction: Transaction) -> None:
+    places = "?, ?, ?" if transaction.dialect == "sqlite" else "$1, $2, $3"
+    rows = [(one.position, one.stream, _signed(one.event)) for one in batch]
+    await transaction.execute_many(f"INSERT INTO jar_rows VALUES ({places})", rows)
+
+
 def _signed(event: JarEvent) -> int:
     return event.weight if isinstance(event, Filled) else -event.weight
 
@@ -113,5 +137,6 @@ JARS = Application(
             key=lambda recorded: ("all", type(recorded.event).__name__),
             on_poison=STOP,
         ),
+        BatchProjection(name="rows", version=1, handle=insert_rows, setup=set_up_rows, answers=()),
     ],
 )

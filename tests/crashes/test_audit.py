@@ -8,11 +8,12 @@ import anyio
 import msgspec
 import pytest
 
-from bus import Bus, MemoryEventStore, MemoryViewStore
+from bus import Bus, MemoryEventStore
 from bus.core.stored import Checkpoint, StoredEvent, StoredView, ViewChanges, ViewTable
 from tests.crashes.audit import EventAudit, audit_views
 from tests.crashes.jars import JARS, Fill
 from tests.crashes.notes import Answered, Notes
+from tests.support.sql_views import ToldSqlViewStore
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
 Damage = Callable[[list[StoredEvent]], Any]
@@ -123,19 +124,22 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-async def _filled() -> tuple[MemoryEventStore, MemoryViewStore]:
-    events, views = MemoryEventStore(), MemoryViewStore()
+async def _filled() -> tuple[MemoryEventStore, ToldSqlViewStore]:
+    events, views = MemoryEventStore(), ToldSqlViewStore()
     async with Bus(JARS, event_store=events, view_store=views) as bus:
         await bus.send_many([Fill("a", [1, 2]), Fill("b", [3])])
     return events, views
+
+
+ENDS = {"jars": 3, "shelves": 3, "rows": 3}
 
 
 async def test_views_are_compared_as_far_as_they_have_come() -> None:
     events, views = await _filled()
     async with events:
         recorded = await events.page(0, 99)
-    assert await audit_views(JARS, recorded, views) == {"jars": 3, "shelves": 3}
-    assert await audit_views(JARS, [*recorded, _event(4, "jar-a", 3, "c-9")], views) == {"jars": 3, "shelves": 3}
+    assert await audit_views(JARS, recorded, views) == ENDS
+    assert await audit_views(JARS, [*recorded, _event(4, "jar-a", 3, "c-9")], views) == ENDS
     with pytest.raises(AssertionError, match="what is not recorded"):
         await audit_views(JARS, recorded[:2], views)
 
@@ -165,4 +169,16 @@ async def test_views_that_are_not_the_fold_are_found(key: str) -> None:
         wrong = StoredView(key, b'{"weight":9,"versions":2,"version":2}', (9,))
         assert await views.commit(table, ViewChanges(here, here, (wrong,), ()))
     with pytest.raises(AssertionError, match="jars is not the fold"):
+        await audit_views(JARS, recorded, views)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["INSERT INTO jar_rows VALUES (2, 'jar-a', 2)", "DELETE FROM jar_rows WHERE position = 2"]
+)
+async def test_rows_that_are_not_the_events_are_found(wrong: str) -> None:
+    events, views = await _filled()
+    async with events:
+        recorded = await events.page(0, 99)
+    views.user.database.execute(wrong)
+    with pytest.raises(AssertionError, match="rows are not the events"):
         await audit_views(JARS, recorded, views)

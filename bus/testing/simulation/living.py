@@ -159,4 +159,5 @@ def _with_failing_projections(world: World) -> Application:
 
         return dataclasses.replace(projection, project=project)
 
-    return dataclasses.replace(world.application, projections=[failing(one) for one in world.application.projections])
+    projections = [failing(one) for one in world.application.view_projections]
+    return dataclasses.replace(world.application, projections=projections)

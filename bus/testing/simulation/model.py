@@ -49,9 +49,9 @@ class Model:
         self._versions: dict[str, list[Version]] = {}
         self.events: list[Recorded[Any]] = []
         self.by_command: dict[str, list[Recorded[Any]]] = {}
-        self.committed = {one.name: new(one, self.events) for one in application.projections}
+        self.committed = {one.name: new(one, self.events) for one in application.view_projections}
         """What the views must be that were committed last."""
-        self._views = {one.name: ViewModel(one, self.events) for one in application.projections}
+        self._views = {one.name: ViewModel(one, self.events) for one in application.view_projections}
 
     @property
     def head(self) -> int:

@@ -1,5 +1,6 @@
 """Simulate: one seeded history of an application, checked against its own pure functions, and shortened if it fails."""
 
+import dataclasses
 import logging
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -57,6 +58,8 @@ def simulate(
     what may go wrong, by default everything. Each of `invariants` is called with the model (all events, states and
     views as the pure functions make them) after each append and raises `AssertionError` where something is wrong.
 
+    Batch projections, and the queries that they answer, are left out: they need SQL.
+
     With more than one of `buses` so many processes share the stores: each stands still, crashes and is closed by
     itself, and they take over from each other. It is another history than the seed's with one.
 
@@ -66,6 +69,8 @@ def simulate(
 
     if not 1 <= buses <= BUSES_MAX:
         raise ValueError(f"{buses} buses cannot be simulated: say a number between 1 and {BUSES_MAX}")
+
+    application = _without_sql(application)
 
     def run(length: int) -> tuple[str | None, History]:
         """The beginning of the history, with as many commands; a shorter one is the beginning of a longer one."""
@@ -89,6 +94,14 @@ def simulate(
     if shrink:
         commands, violation, history = _shortened(run, commands, violation, history)
     raise SimulationFailed(violation, history, commands, buses)
+
+
+def _without_sql(application: Application) -> Application:
+    """What of the application works in memory."""
+    if not application.batch_projections:
+        return application
+    handlers = [handler for query, handler in application.handler_of.items() if query not in application.batches_of]
+    return dataclasses.replace(application, projections=application.view_projections, query_handlers=handlers)
 
 
 Run = Callable[[int], tuple[str | None, History]]

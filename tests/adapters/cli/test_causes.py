@@ -11,6 +11,7 @@ from bus import DeadLetter, MemoryEventStore
 from bus.core.stored import Append, NewEvent, ViewTable
 from tests.contracts.letters import letter
 from tests.support.ledger import LEDGER
+from tests.support.lines import Own, bookkeeping
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -138,3 +139,14 @@ async def test_an_event_that_does_not_decode_is_told_without_keys() -> None:
         await store.append([Append("account-a", 0, (NewEvent("deposited", b"{"),), "x", b"x")], NOON)
         (cause,) = await Looking(store, LEDGER).look("x")
     assert [(view.keys, view.is_reached) for view in cause.events[0].views] == [(None, None)] * 2
+
+
+async def test_a_batch_projection_is_told_without_keys() -> None:
+    async with await stored(*FAMILY) as store:
+        application = bookkeeping(Own().reads)
+        (root,) = await Looking(store, application, reached={("lines", 1): 99}).look("root")
+    assert [(view.projection, view.keys, view.is_reached) for view in root.events[0].views] == [
+        ("lines", None, True),
+        ("balances", ["a"], False),
+        ("journal", ["all"], False),
+    ]

@@ -116,3 +116,26 @@ def test_modules_of_its_parts_are_looked_at_and_no_others(here: Path) -> None:
     findings = found(here, "door_parts.APP", "import door_parts", door_parts=f"{parts}{DOOR}\nAPP = {WHOLE}\n")
     assert ("command-without-decider", "Close") in [(finding.rule, finding.subject) for finding in findings]
     assert "Elsewhere" not in [finding.subject for finding in findings]
+
+
+BATCHES = """
+from bus import BatchProjection, Transaction
+
+async def write(batch: Sequence[Recorded[Rang]], transaction: Transaction) -> None: ...
+
+async def make(transaction: Transaction) -> None: ...
+
+ROWS = BatchProjection(name="rows", version=1, handle=write, setup=make, answers=(GetBell,))
+"""
+
+
+def test_a_batch_projection_is_looked_at_as_others_are(here: Path) -> None:
+    used = WHOLE.replace("[BELLS]", "[BELLS, ROWS]")
+    assert found(here, used, BATCHES) == []
+
+
+def test_a_batch_projection_that_is_in_no_application_is_found(here: Path) -> None:
+    (unused,) = found(here, WHOLE, BATCHES)
+    assert (unused.rule, unused.subject) == ("projection-unused", "rows")
+    path, _, line = unused.place.partition(":")
+    assert Path(path).read_text().splitlines()[int(line) - 1].startswith("async def write")

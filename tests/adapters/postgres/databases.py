@@ -1,5 +1,6 @@
 """What tests look at in databases, past the stores."""
 
+from typing import Any
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import asyncpg
@@ -43,6 +44,15 @@ async def execute(url: str, statements: str) -> None:
     connection = await asyncpg.connect(url.partition("?")[0])
     try:
         await connection.execute(statements.replace("{schema}", f'"{schema_of(url)}"'))
+    finally:
+        await connection.close()
+
+
+async def fetched(url: str, query: str) -> list[tuple[Any, ...]]:
+    """All rows of a query on tables of the schema, by a session of its own."""
+    connection = await asyncpg.connect(url.partition("?")[0], server_settings={"search_path": schema_of(url)})
+    try:
+        return [tuple(row) for row in await connection.fetch(query)]
     finally:
         await connection.close()
 

@@ -17,6 +17,7 @@ from tests.contracts.leases import LeaseLaws, NewPair
 from tests.contracts.snapshots import SnapshotLaws
 from tests.contracts.view_builds import SharedBuildLaws, ViewBuildLaws
 from tests.contracts.view_store import NewViewStore, ViewStoreLaws
+from tests.contracts.view_writing import ViewWritingLaws
 from tests.support.ledger import LEDGER, Deposit, GetJournal
 from tests.support.pgbouncer import SESSIONS, PgBouncer, installed
 from tests.support.postgres import GIVEN
@@ -53,7 +54,7 @@ class TestPooledEventStore(EventStoreLaws, EventReadingLaws, SnapshotLaws):
         return lambda: PostgresEventStore(pooled_url())
 
 
-class TestPooledViewStore(ViewStoreLaws, ViewBuildLaws):
+class TestPooledViewStore(ViewStoreLaws, ViewBuildLaws, ViewWritingLaws):
     @pytest.fixture
     def new_store(self, pooled_url: Callable[[], str]) -> NewViewStore:
         return lambda: PostgresViewStore(pooled_url())

@@ -15,10 +15,12 @@ import anyio.to_thread
 
 from adapters.postgres import PostgresEventStore, PostgresViewStore
 from bus import Bus
+from tests.adapters.postgres import batch_holder
 from tests.adapters.postgres.conftest import Sql
 from tests.adapters.postgres.databases import recorded, schema_of
 from tests.adapters.postgres.holder import LIMITS
 from tests.support.ledger import LEDGER, Deposit, GetBalance, GetJournal
+from tests.support.lines import GetLines, bookkeeping
 
 NewUrl = Callable[[], str]
 ROOT = Path(__file__).resolve().parents[3]
@@ -51,8 +53,8 @@ class Holder:
 
 
 @contextmanager
-def _holder(url: str) -> Iterator[Holder]:
-    arguments = [sys.executable, "-m", "tests.adapters.postgres.holder", url]
+def _holder(url: str, program: str = "holder") -> Iterator[Holder]:
+    arguments = [sys.executable, "-m", f"tests.adapters.postgres.{program}", url]
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         try:
             assert process.stdin is not None
@@ -99,3 +101,33 @@ async def test_a_holder_stopped_between_fold_and_commit_is_followed_and_stands_b
             told = await holder.answers(fourth.position)
             assert isinstance(told, dict)
             assert told["balance"] == [1, 2, 3, 4]
+
+
+async def test_a_holder_stopped_in_the_middle_of_a_batch_is_ended_by_the_server_and_followed(new_url: NewUrl) -> None:
+    url = new_url()
+    bus = Bus(
+        bookkeeping(batch_holder.reads(url)),
+        event_store=PostgresEventStore(url),
+        view_store=PostgresViewStore(url),
+        limits=batch_holder.LIMITS,
+    )
+    with _holder(url, "batch_holder") as holder:
+        assert await holder.says() == ["lines", "balances", "journal"]
+        async with bus:
+            first = await bus.send(Deposit("a", 1))
+            await holder.stops_itself()
+            second = await bus.send(Deposit("b", 2))
+            # The table is locked by the other process until the server ends that one's session.
+            found = await bus.query(GetLines(), after=second, timeout=60)
+            assert found == [(1, "account-a", 1), (2, "account-b", 2)]
+            holder.goes_on()
+            third = await bus.send(Deposit("a", 3))
+            told = await holder.answers(third.position)
+            assert told == {"lines": [[1, "account-a", 1], [2, "account-b", 2], [3, "account-a", 3]], "here": []}
+            assert (first.position, second.position, third.position) == (1, 2, 3)
+        # Released, it is taken by who stood by.
+        async with bus:
+            fourth = await bus.send(Deposit("a", 4))
+            told = await holder.answers(fourth.position)
+            assert isinstance(told, dict)
+            assert [position for position, *_ in told["lines"]] == [1, 2, 3, 4]

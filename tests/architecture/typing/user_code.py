@@ -10,6 +10,7 @@ from bus.core import (
     SAFE,
     STOP,
     Application,
+    BatchProjection,
     Command,
     Cursor,
     Decider,
@@ -24,6 +25,7 @@ from bus.core import (
     Snapshots,
     Split,
     State,
+    Transaction,
     Upcaster,
     View,
     Views,
@@ -187,6 +189,34 @@ UPCASTERS = (
     Split("delays", to=("delayed",), up=apart),
     Drop("delayed@2"),
 )
+
+
+class CountDelays(Query[int]):
+    origin: str
+
+
+class Delays:
+    """Reads tables by a connection of its own."""
+
+    async def count(self, query: CountDelays, views: Views) -> int:
+        return len(query.origin)
+
+
+async def create_delays(transaction: Transaction) -> None:
+    await transaction.execute("CREATE TABLE delays_v1(origin text, position bigint)")
+
+
+async def insert_delays(batch: Sequence[Recorded[FlightEvent]], transaction: Transaction) -> None:
+    assert_type(batch[0].event, FlightEvent)
+    rows = [(one.event.origin, one.position) for one in batch if isinstance(one.event, FlightScheduled)]
+    await transaction.execute_many("INSERT INTO delays_v1 VALUES (?, ?)", rows)
+    assert_type(await transaction.fetch("SELECT origin FROM delays_v1"), Sequence[tuple[Any, ...]])
+
+
+DELAYS = BatchProjection(name="delays", version=1, handle=insert_delays, setup=create_delays, answers=(CountDelays,))
+assert_type(DELAYS, BatchProjection[FlightEvent])
+
+REPORTS = Application(deciders=[FLIGHT], projections=[DELAYS], query_handlers=[Delays().count])
 
 TRAFFIC = Application(
     deciders=[FLIGHT],

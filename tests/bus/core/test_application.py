@@ -157,7 +157,9 @@ def test_what_is_no_decider_no_projection_or_no_list_is_refused() -> None:
         Application(deciders=nonsense)
     with pytest.raises(DefinitionError, match=r"deciders must be of type Decider; .*Projection.* is not"):
         Application(deciders=[rings()])  # type: ignore[list-item]
-    with pytest.raises(DefinitionError, match="projections must be of type Projection; 'rings' is not"):
+    with pytest.raises(
+        DefinitionError, match="projections must be of type Projection or BatchProjection; 'rings' is not"
+    ):
         Application(projections=["rings"])  # type: ignore[list-item]
     with pytest.raises(DefinitionError, match="a bus takes an Application, not"):
         Bus(nonsense)

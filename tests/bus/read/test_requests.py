@@ -44,7 +44,7 @@ async def work_off(told: Told, *asked: Request) -> list[Request]:
     parking = Parking(TABLE)
     parking.begin({"a": 3, "b": 1})
     async with MemoryViewStore() as store:
-        requests = Requests(told, parking, view_store=store, clock=LoopClock())  # type: ignore[arg-type]
+        requests = Requests(told, parking, view_store=store, clock=LoopClock())
         requests.on_answer = answers.append
         for one in asked:
             await store.ask(one)
@@ -104,7 +104,7 @@ async def test_a_letter_whose_discarding_could_not_be_answered_at_first_was_disc
     parking = Parking(TABLE)
     parking.begin({"k": 1})
     async with Failing() as store:
-        requests = Requests(Told(), parking, view_store=store, clock=LoopClock())  # type: ignore[arg-type]
+        requests = Requests(Told(), parking, view_store=store, clock=LoopClock())
         for number in (1, 2):
             await store.ask(request(number))
             requests.add(request(number))
@@ -117,7 +117,7 @@ async def test_a_letter_whose_discarding_could_not_be_answered_at_first_was_disc
 
 
 async def test_what_is_left_to_another_process_is_forgotten_here() -> None:
-    requests = Requests(Told(), Parking(TABLE), view_store=MemoryViewStore(), clock=LoopClock())  # type: ignore[arg-type]
+    requests = Requests(Told(), Parking(TABLE), view_store=MemoryViewStore(), clock=LoopClock())
     requests.add(retry(1))
     requests.clear()
     assert not requests.are_waiting

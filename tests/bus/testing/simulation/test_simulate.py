@@ -31,6 +31,7 @@ from tests.simulation.shop import (
     project_till,
     shopping,
 )
+from tests.support.lines import Line, Reads, bookkeeping
 
 
 def test_the_same_seed_gives_the_same_history_and_another_one_another() -> None:
@@ -219,3 +220,10 @@ def _mistaken(model: Model) -> None:
 def test_an_invariant_that_cannot_be_checked_is_told(invariant: Callable[[Model], object], what: str) -> None:
     with pytest.raises(SimulationFailed, match=what):
         simulate(SHOP, seed=1, workload=shopping, invariants=[invariant], shrink=False)
+
+
+def test_what_needs_sql_is_left_out() -> None:
+    async def fetch(query: str) -> list[Line]:
+        raise AssertionError
+
+    assert simulate(bookkeeping(Reads(fetch)), seed=3, commands=60).counts["send"] > 0
