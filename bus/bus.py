@@ -361,9 +361,8 @@ class Bus:
     ) -> Request:
         """Lets whoever runs the projection bring the letters of a key, or of all, into its views, in order.
 
-        Returns the request with its `answer`; `is_done` is false where a letter failed again, which leaves it and the
-        later ones of its key parked. Where nobody has carried it out in time (`limits.wait_timeout_s`) it has no
-        `answered_at`, and is carried out by whoever runs the projection next.
+        Returns the request with its `answer`; `is_done` is false where a letter failed again, and stays with the later
+        ones of its key. Where nobody has carried it out in time it has no `answered_at`, and whoever runs it next will.
         """
         opened = self._opened_here()
         (name,) = opened.read.named([projection])
@@ -377,17 +376,16 @@ class Bus:
         opened = self._opened_here()
         projection, version, position, key = letter_place(letter_id)
         (name,) = opened.read.named([projection], version)
-        timeout = self._wait_s(timeout)
-        return await opened.read.request(name, "discard", key=key, position=position, reason=reason, timeout=timeout)
+        wait_s = self._wait_s(timeout)
+        return await opened.read.request(name, "discard", key=key, position=position, reason=reason, timeout=wait_s)
 
     async def ask_projection(
         self, projection: AnyProjection | str, action: Action, *, timeout: float | None = None
     ) -> Request:
         """Lets whoever runs the projection `rebuild` its views beside those that answer, `switch` or `drop`.
 
-        What is built answers by itself once it has caught up; `switch` goes back to what was replaced, while that is
-        kept (`limits.replaced_grace_s`). `drop` removes what is being built, or was replaced. Returns as
-        `retry_dead_letters` does.
+        What is built answers by itself once it has caught up; `switch` goes back to what was replaced, `drop` removes
+        that or what is being built. Returns as `retry_dead_letters` does.
         """
         if action not in ("rebuild", "switch", "drop"):
             raise ValueError(f"a projection can be asked to 'rebuild', 'switch' or 'drop', not to {action!r}")

@@ -25,21 +25,9 @@ from adapters.postgres.builds import (
     tables_of,
 )
 from adapters.postgres.connections import Connection, Connections
+from adapters.postgres.desk import Desk
 from adapters.postgres.errors import DRIVER_ERRORS, InDoubt, is_certain, is_data_error, told, unavailable
 from adapters.postgres.index_values import sortable
-from adapters.postgres.letters import (
-    ANSWER,
-    ASK,
-    ASKED,
-    FORGET,
-    LETTERS,
-    LETTERS_OF_KEY,
-    PARKED_KEYS,
-    REQUESTS,
-    letters_of,
-    requests_of,
-    text_of,
-)
 from adapters.postgres.news import News
 from adapters.postgres.reindexing import Reindexing
 from adapters.postgres.schema import Layout, open_schema
@@ -56,7 +44,6 @@ from adapters.postgres.view_tables import (
 from adapters.postgres.writing import Writing
 from bus.core.builds import ANSWERING, BUILDING, Build, Standing, State
 from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
-from bus.core.letters import DeadLetter, Request
 from bus.core.projection import IndexValue
 from bus.core.stored import (
     Checkpoint,
@@ -85,7 +72,7 @@ _BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
 """A transaction sees what is committed at its first statement, so that comes at once."""
 
 
-class PostgresViewStore:
+class PostgresViewStore(Desk):
     """Views in one schema of a database, which may be that of the events.
 
     `postgresql://user:password@host:5432/database?schema=name`; the schema is created where it is missing, unless with
@@ -338,35 +325,6 @@ class PostgresViewStore:
             return dropped(table, self.url)
         return indexed_elsewhere(table, self.url)
 
-    async def parked(self, table: ViewTable) -> Mapping[str, int]:
-        return dict([tuple(row) for row in await self._fetch(PARKED_KEYS, self._table(table).key)])
-
-    async def letters(
-        self, table: ViewTable, key: str | None = None, *, after: tuple[int, str] = (0, ""), limit: int
-    ) -> Sequence[DeadLetter]:
-        if key is None:
-            return letters_of(table, await self._fetch(LETTERS, self._table(table).key, *after, limit))
-        if text_fault(key) is not None:
-            return []
-        return letters_of(table, await self._fetch(LETTERS_OF_KEY, self._table(table).key, *after, limit, key))
-
-    async def ask(self, request: Request) -> None:
-        self._for_writing()
-        await self._fetch(ASK, request.id, text_of(request))
-        await self._fetch(FORGET)
-        self._changed()
-
-    async def requests(self, *, is_open: bool, limit: int) -> Sequence[Request]:
-        return requests_of(await self._fetch(REQUESTS, is_open, limit))
-
-    async def asked(self, request_id: str) -> Request | None:
-        found = requests_of(await self._fetch(ASKED, request_id))
-        return found[0] if found else None
-
-    async def answer(self, request: Request) -> None:
-        self._for_writing()
-        await self._fetch(ANSWER, request.id, text_of(request))
-
     async def _fetch(self, query: str, *parameters: object) -> list[Any]:
         """One statement, a transaction of its own."""
         async with self._opened().lease() as connection:
@@ -407,6 +365,9 @@ class PostgresViewStore:
         if self._read_only:
             raise StoreUnavailable(f"{self.url} was opened read-only: nothing can be written", store=self.url)
         return self._opened()
+
+    def _check_writable(self) -> None:
+        self._for_writing()
 
     def _table(self, table: ViewTable) -> Table:
         return indexed(self._tables, table, self.url)

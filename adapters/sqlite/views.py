@@ -9,15 +9,11 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import aiosqlite
-
 from adapters.sqlite import builds
 from adapters.sqlite.builds import Tables
 from adapters.sqlite.database import Database, Synchronous, check_level, open_for_writing, reading_uri
 from adapters.sqlite.errors import DATA_ERRORS, DRIVER_ERRORS, unavailable
-from adapters.sqlite.finding import statement
 from adapters.sqlite.letters import (
-    LETTERS_BETWEEN,
     LetterGone,
     answer_request,
     change_letters,
@@ -26,16 +22,16 @@ from adapters.sqlite.letters import (
     find_requests,
     in_transaction,
     keep_request,
-    letters_of,
     parked_keys,
 )
 from adapters.sqlite.log import Log
 from adapters.sqlite.paths import real_path, url_of
-from adapters.sqlite.readers import Readers, rows
+from adapters.sqlite.readers import Readers
 from adapters.sqlite.reindexing import reindex
 from adapters.sqlite.thread import OwnerThread
 from adapters.sqlite.transaction import transaction
 from adapters.sqlite.turns import Turns
+from adapters.sqlite.view_reader import SqliteViewReader, gone, indexed
 from adapters.sqlite.view_schema import (
     CHECKPOINT,
     LAYOUT,
@@ -45,8 +41,7 @@ from adapters.sqlite.view_schema import (
 )
 from adapters.sqlite.writing import Writing
 from bus.core.builds import ANSWERING, BUILDING, Build, Standing
-from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
-from bus.core.finding import Place, Where, steps
+from bus.core.errors import StoreInUse, StoreUnavailable
 from bus.core.letters import DeadLetter, Request
 from bus.core.projection import IndexValue
 from bus.core.stored import (
@@ -55,7 +50,6 @@ from bus.core.stored import (
     ViewChanges,
     ViewTable,
     dropped,
-    other_indexes,
     text_fault,
     view_fault,
 )
@@ -68,9 +62,6 @@ _KEYS_MAX = 4_096
 
 _BEGIN_SNAPSHOT = "BEGIN; SELECT 1 FROM projections LIMIT 1"
 """A transaction sees what is committed at its first read, so that comes at once."""
-
-_NO_TABLE = "no such table"
-"""How SQLite begins to say that there is none; the code that it gives is that of all errors in statements."""
 
 
 class SqliteViewStore:
@@ -239,7 +230,7 @@ class SqliteViewStore:
         return result
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncGenerator["SqliteViewReader"]:
+    async def snapshot(self) -> AsyncGenerator[SqliteViewReader]:
         self._opened()
         async with self._readers.lease() as connection:
             # Looked at before: what is made meanwhile is not in the snapshot for certain.
@@ -254,75 +245,7 @@ class SqliteViewStore:
         return self._thread
 
     def _table(self, table: ViewTable) -> Table:
-        return _indexed(self._tables, table, self._url)
-
-
-class SqliteViewReader:
-    """All tables as they were when the transaction of this connection began."""
-
-    def __init__(self, connection: aiosqlite.Connection, tables: Tables, url: str) -> None:
-        self._connection = connection
-        self._tables = tables
-        self._url = url
-
-    async def checkpoint(self, table: ViewTable) -> Checkpoint:
-        found = await self._rows(table, CHECKPOINT, (self._table(table).key,))
-        if not found:
-            raise dropped(table, self._url)
-        return Checkpoint(*found[0])
-
-    async def letters(self, table: ViewTable, first: int, last: int) -> Sequence[DeadLetter]:
-        return letters_of(table, await self._rows(table, LETTERS_BETWEEN, (self._table(table).key, first, last)))
-
-    async def get(self, table: ViewTable, key: str) -> bytes | None:
-        if text_fault(key) is not None:
-            return None
-        found = await self._rows(table, self._table(table).select(1), (key,))
-        return found[0][1] if found else None
-
-    async def find(
-        self,
-        table: ViewTable,
-        where: Where,
-        order_by: str | None,
-        descending: bool,
-        limit: int,
-        *,
-        after: Place | None = None,
-    ) -> Sequence[tuple[str, bytes]]:
-        held = self._table(table)
-        found: list[tuple[str, bytes]] = []
-        for step in steps(where, order_by, descending, after):
-            query, values = statement(held, step, descending)
-            found += await self._rows(table, query, (*values, limit - len(found)))
-            if len(found) >= limit:
-                break
-        return found
-
-    async def _rows(self, table: ViewTable, query: str, parameters: Sequence[object]) -> list[Any]:
-        try:
-            return await rows(self._connection, query, parameters)
-        except sqlite3.OperationalError as error:
-            # Dropped after it was looked up, and before the snapshot was taken.
-            raise _gone(error, table, self._url) or error from error
-
-    def _table(self, table: ViewTable) -> Table:
-        return _indexed(self._tables, table, self._url)
-
-
-def _indexed(tables: Tables, table: ViewTable, url: str) -> Table:
-    """The table, where it is indexed as the caller takes it to be."""
-    held = tables.get(table.place)
-    if held is None:
-        raise dropped(table, url)
-    if held.indexes != table.indexes:
-        raise other_indexes(table, held.indexes, url)
-    return held
-
-
-def _gone(error: Exception, table: ViewTable, url: str) -> Unusable | None:
-    """The error, where the table that a statement names is not there any more."""
-    return dropped(table, url) if str(error).startswith(_NO_TABLE) else None
+        return indexed(self._tables, table, self._url)
 
 
 def _prepare(connection: sqlite3.Connection, wanted: Sequence[ViewTable]) -> dict[ViewTable, Checkpoint]:
@@ -362,7 +285,7 @@ def _load(
         for some in _padded([key for key in keys if text_fault(key) is None]):
             found.update(connection.execute(held.select(len(some)), some).fetchall())
     except DRIVER_ERRORS as error:
-        raise _gone(error, table, url) or unavailable(error, url) from error
+        raise gone(error, table, url) or unavailable(error, url) from error
     return found
 
 
