@@ -81,6 +81,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How long views that were replaced are kept and kept up to date, for processes that still answer from them."""
     switch_pause_s: float = 1.0
     """Longest pause of the projector that answers, while another build is about to take its place."""
+    standing_interval_s: float = 2.0
+    """Shortest time between two notes in the view store of how a projection stands, for who looks from outside."""
     parked_keys_max: int = 1_000
     """Keys of one projection with parked events; at one more the projection stops."""
     lease_s: float = 10.0

@@ -70,6 +70,8 @@ class Subscription:
         self._next_poll = -math.inf
         """When, on the loop's clock, a store that others write to is asked again although nothing tells of news."""
         self._is_interrupted = False
+        self._first: tuple[int, datetime] | None = None
+        """Position of the first event that was read last, and when it was recorded."""
         self._signal = Signal(new_reply)
         feed.listen(self._signal)
 
@@ -83,12 +85,14 @@ class Subscription:
             room = self._limits.projection_events_max if until is None else until - position
             live = self._feed.after(position, min(room, self._limits.projection_events_max))
             if live:
+                self._first = live[0].position, live[0].recorded_at
                 return self._from_feed(live)
             # While a page is fetched the head moves on, of which the page then knows nothing.
             head = self._feed.head
             if position < head or self._is_poll_due():
                 page = await self._store.page(position, min(room, self._page_events_max))
                 if page:
+                    self._first = page[0].position, page[0].recorded_at
                     return self._from_store(page)
                 if position < head:
                     raise RuntimeError(f"{self._store.url} has no event after {position}, but its head is later")
@@ -106,6 +110,11 @@ class Subscription:
     def close(self) -> None:
         """Nobody will ask any more."""
         self._feed.unlisten(self._signal)
+
+    def recorded_at(self, position: int) -> datetime | None:
+        """When the event there was recorded, if it is the first of those that `next` has given last."""
+        first = self._first
+        return first[1] if first is not None and first[0] == position else None
 
     def _is_poll_due(self) -> bool:
         """Not at each call: between two polls this process's own commits keep its readers level."""
