@@ -11,19 +11,18 @@ from bus.core.errors import ProjectionStopped, StoreUnavailable, Unusable, Views
 from bus.core.letters import Request
 from bus.core.messages import Event, Recorded
 from bus.core.projection import Projection
-from bus.core.reports import Failed, Projected
+from bus.core.reports import Projected
 from bus.core.stored import Checkpoint, Claim, ViewTable, dropped
 from bus.read.folding import Poisoned, StaleShape
 from bus.read.pacing import Pace
-from bus.read.parking import Failure
 from bus.read.progress import Progress
 from bus.read.requests import Requests
 from bus.read.services import Services
+from bus.read.setbacks import Setbacks
 from bus.read.subscription import Subscription, foreign_categories
 from bus.read.writing import Attempt, ViewWriting, Writing
 from bus.runtime.log import log, named, told
 from bus.runtime.reply import Signal
-from bus.runtime.supervisor import backoff_s
 
 _FOREIGN = "its views were made from another event store"
 
@@ -43,7 +42,6 @@ class Projector:
         self.table = table
         self.progress = Progress(projection, services.new_reply)
         self.progress.position = checkpoint.position
-        self.last_error: str | None = None
         self.batches = 0
         self.events = 0
         self.recorded_at: datetime | None = None
@@ -65,16 +63,7 @@ class Projector:
         self._is_closed = False
         self._is_paused = False
         self._resumed = Signal(services.new_reply)
-        self._poisonings = 0
-        """How often the projection raised at the next event."""
-        self._poisoned_at: datetime | None = None
-        """When it did so first."""
-        self._outages = 0
-        """How often a store failed since something was committed."""
-        self._losses = 0
-        """How often the lease was found lost by a commit since something was committed."""
-        self._until: int | None = None
-        """Position before an event that failed: what comes up to there is sound, and is committed first."""
+        self._setbacks = Setbacks(services, projection.name)
         self._uncertain: Attempt | None = None
         """What failed to be committed in a way that leaves open whether it happened."""
         self._is_refused = False
@@ -168,9 +157,9 @@ class Projector:
             if (claim := self._claim) is None:
                 await self._granted.wait()
                 continue
-            if self._losses and claim is not self._begun:
+            if self._setbacks.losses and claim is not self._begun:
                 # Where the store refuses what it has just granted, that is no reason to ask without end.
-                await self._pause(self._losses)
+                await self._setbacks.pause()
                 if self._claim is not claim:
                     continue
             # What is under way when the lease is lost is of no use to anybody: it is not even waited for.
@@ -185,8 +174,7 @@ class Projector:
         self._checkpoint = claim.checkpoint
         self._uncertain = None
         self._is_refused = False
-        self._until = None
-        self._poisonings = self._outages = 0
+        self._setbacks.forget()
         self._writing.forget()
         self._subscription.accept(claim.checkpoint)
         if self._is_foreign(claim.checkpoint):
@@ -239,12 +227,17 @@ class Projector:
             await self._pace.rest(self._services.clock.monotonic() - began, self._checkpoint.position)
 
     @property
+    def last_error(self) -> str | None:
+        """What failed last, unless something was committed since."""
+        return self._setbacks.last_error
+
+    @property
     def attempts(self) -> int:
         """Failed attempts at the next batch so far."""
-        return self._poisonings + self._outages
+        return self._setbacks.attempts
 
     async def _project_next(self) -> None:
-        batch = await self._subscription.next(self._until)
+        batch = await self._subscription.next(self._setbacks.until)
         if batch is None:
             return
         if batch.read == 0:
@@ -298,9 +291,7 @@ class Projector:
         self._checkpoint = batch.last
         self._uncertain = None
         self._is_refused = False
-        self._until = None
-        self._poisonings = self._outages = self._losses = 0
-        self.last_error = None
+        self._setbacks.overcome()
         changed = attempt.done()
         self._subscription.accept(batch.last)
         self.progress.advance(batch.last.position, changed)
@@ -312,7 +303,7 @@ class Projector:
     def _lose_ownership(self) -> None:
         if self._view_store.shared:
             log.warning("projection goes on in another process", projection=self.projection.name)
-            self._losses += 1
+            self._setbacks.losses += 1
             self._leave()
             return
         self._stop(
@@ -321,73 +312,21 @@ class Projector:
         )
 
     async def _poisoned(self, poison: Poisoned) -> None:
-        if poison.position > self._checkpoint.position + 1:
-            # What comes before the event is committed before the event is tried again.
-            self._until = poison.position - 1
-            await anyio.lowlevel.checkpoint()
+        failure = self._setbacks.poisoned(poison, self._checkpoint.position)
+        if failure is None:
+            await self._setbacks.pause()
             return
-        self._until = None
-        self._poisonings += 1
-        self.last_error = str(poison)
-        if self._poisonings == 1:
-            self._poisoned_at = self._services.clock.now()
-        if self._poisonings >= self._limits.projection_attempts_max:
-            self._tell_poison(poison)
-            self._give_up(poison)
-            return
-        log.warning(
-            "projection failed and is retried",
-            projection=self.projection.name,
-            position=poison.position,
-            attempt=self._poisonings,
-            error=told(poison.__cause__ or poison),
-            **named(poison.recorded),
-        )
-        self._services.telemetry.failed(
-            Failed("projection", self.projection.name, self._poisonings, poison, poison.recorded)
-        )
-        await self._pause(self._poisonings)
-
-    def _tell_poison(self, poison: Poisoned) -> None:
-        failed = Failed("projection", self.projection.name, self._poisonings, poison, poison.recorded)
-        self._services.telemetry.failed(failed)
-
-    def _give_up(self, poison: Poisoned) -> None:
-        now = self._services.clock.now()
-        failure = Failure(poison.position, str(poison), self._poisonings, self._poisoned_at or now, now)
         reason = self._writing.park(poison, failure)
-        if reason is not None:
+        if reason is None:
+            self._setbacks.parked(poison)
+        else:
             self._stop(poison.position, reason, poison.__cause__, poison.recorded)
-            return
-        self._poisonings = 0
-        log.warning(
-            "events are parked",
-            projection=self.projection.name,
-            position=poison.position,
-            keys=len(poison.keys),
-            attempts=failure.attempts,
-            error=told(poison.__cause__ or poison),
-            **named(poison.recorded),
-        )
 
     async def _unavailable(self, error: Exception) -> None:
         """A store failed, not the projection: it is tried again for as long as the bus is open."""
-        self._outages += 1
-        self.last_error = repr(error)
         self._writing.forget_views()
-        log.warning(
-            "projection waits for its store",
-            projection=self.projection.name,
-            position=self._checkpoint.position,
-            attempt=self._outages,
-            error=told(error),
-        )
-        self._services.telemetry.failed(Failed("projection-store", self.projection.name, self._outages, error))
-        await self._pause(self._outages)
-
-    async def _pause(self, attempt: int) -> None:
-        limits = self._limits
-        await anyio.sleep(backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, attempt))
+        self._setbacks.unavailable(error, self._checkpoint.position)
+        await self._setbacks.pause()
 
     def _stop(
         self, position: int, reason: str, error: BaseException | None = None, recorded: Recorded[Event] | None = None
@@ -400,6 +339,6 @@ class Projector:
             error=reason if error is None else told(error),
             **named(recorded),
         )
-        self.last_error = reason
+        self._setbacks.last_error = reason
         self.progress.stop(position, reason)
         self._leave()

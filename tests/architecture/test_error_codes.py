@@ -26,6 +26,7 @@ CODES = {
     "QueryFailed": "query-failed",
     "QueryTimeout": "query-timeout",
     "ViewNotIndexed": "view-not-indexed",
+    "ViewNotBuilt": "view-not-built",
     "InvalidCursor": "invalid-cursor",
     "NotSettled": "not-settled",
     "Unreadable": "unreadable",
@@ -35,6 +36,7 @@ CODES = {
     "StoreNotReadable": "unusable.not-a-store",
     "StoreReadOnly": "unusable.read-only",
     "ViewsMismatch": "unusable.views-mismatch",
+    "ViewsDropped": "unusable.views-dropped",
 }
 
 
