@@ -14,6 +14,7 @@ from bus.core.projection import Projection
 from bus.core.reports import Projected
 from bus.core.stored import Checkpoint, Claim, ViewTable, dropped
 from bus.read.folding import Poisoned, StaleShape
+from bus.read.lately import Lately
 from bus.read.pacing import Pace
 from bus.read.progress import Progress
 from bus.read.requests import Requests
@@ -44,10 +45,13 @@ class Projector:
         self.progress.position = checkpoint.position
         self.batches = 0
         self.events = 0
-        self.recorded_at: datetime | None = None
+        self.lately = Lately(services.clock.monotonic())
+        self._recorded_at: datetime | None = None
         """When the last projected event was recorded."""
         self.on_leave: Callable[[], None] = lambda: None
         """Called when it stopped, or lost its lease."""
+        self.on_stop: Callable[[], None] = lambda: None
+        """Called when it stopped."""
         self._claim: Claim | None = None
         """The lease under which it projects; None while another process does."""
         self._begun: Claim | None = None
@@ -236,6 +240,25 @@ class Projector:
         """Failed attempts at the next batch so far."""
         return self._setbacks.attempts
 
+    @property
+    def retries(self) -> int:
+        """All failed attempts."""
+        return self._setbacks.retries
+
+    @property
+    def oldest_at(self) -> datetime | None:
+        """When the event that comes next was recorded, or else one before it, as far as that is known."""
+        position = self.progress.position
+        live = self._services.feed.after(position, 1)
+        if live:
+            return live[0].recorded_at
+        return self._subscription.recorded_at(position + 1) or self._recorded_at
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether this process has projected, or tried to."""
+        return self._begun is not None
+
     async def _project_next(self) -> None:
         batch = await self._subscription.next(self._setbacks.until)
         if batch is None:
@@ -287,7 +310,7 @@ class Projector:
         batch = attempt.batch
         self.batches += 1
         self.events += batch.read
-        self.recorded_at = batch.recorded_at or self.recorded_at
+        self._recorded_at = batch.recorded_at or self._recorded_at
         self._checkpoint = batch.last
         self._uncertain = None
         self._is_refused = False
@@ -296,6 +319,7 @@ class Projector:
         self._subscription.accept(batch.last)
         self.progress.advance(batch.last.position, changed)
         name, position, ended = self.projection.name, batch.last.position, self._services.clock.monotonic()
+        self.lately.add(ended, batch.read)
         self._services.telemetry.projected(
             Projected(name, batch.events, batch.read, position, attempt.started, ended, batch.is_live)
         )
@@ -342,3 +366,4 @@ class Projector:
         self._setbacks.last_error = reason
         self.progress.stop(position, reason)
         self._leave()
+        self.on_stop()

@@ -21,6 +21,8 @@ class Setbacks:
         self._limits = services.limits
         self._projection = projection
         self.last_error: str | None = None
+        self.retries = 0
+        """Failed attempts in all, whatever was committed since."""
         self.until: int | None = None
         """Position before an event that failed: what comes up to there is sound, and is committed first."""
         self.losses = 0
@@ -57,6 +59,7 @@ class Setbacks:
         now = self._services.clock.now()
         self.until = None
         self._poisonings += 1
+        self.retries += 1
         self.last_error = str(poison)
         if self._poisonings == 1:
             self._poisoned_at = now
@@ -75,6 +78,7 @@ class Setbacks:
     def unavailable(self, error: Exception, position: int) -> None:
         """A store failed, not the projection."""
         self._outages += 1
+        self.retries += 1
         self.last_error = repr(error)
         log.warning(
             "projection waits for its store",
@@ -87,7 +91,8 @@ class Setbacks:
 
     async def pause(self) -> None:
         """Waits, the longer the more often something failed."""
-        if self.until is not None:
+        # Where a store is down as well, that is waited for.
+        if self.until is not None and not self._outages:
             await anyio.lowlevel.checkpoint()
             return
         limits, attempt = self._limits, max(1, self.attempts, self.losses)
