@@ -11,7 +11,8 @@ from typing import Any, Final
 import msgspec
 
 from bus.core import Application, Projection, Recorded, Removed, View
-from bus.core.stored import StoredEvent, ViewTable
+from bus.core.builds import Build, answering
+from bus.core.stored import StoredEvent, ViewTable, table_of
 from bus.ports import EventStore, ViewReader, ViewStore
 
 PAGE_EVENTS: Final = 2_000
@@ -48,7 +49,8 @@ async def audit(application: Application, event_store: EventStore, view_store: V
         head = await event_store.head()
         if head != found.last:
             found.fault(f"{event_store.url} says that it ends at position {head}, but reading it ends at {found.last}")
-        tables = [_table(projection) for projection in application.projections]
+        builds = await view_store.builds()
+        tables = [_table(projection, builds) for projection in application.projections]
         await view_store.prepare(tables)
         lag, views = 0, 0
         async with view_store.snapshot() as reader:
@@ -134,5 +136,8 @@ class _Found:
         self.fault(description)
 
 
-def _table(projection: Projection[Any, Any]) -> ViewTable:
-    return ViewTable(projection.name, projection.version, projection.indexes)
+def _table(projection: Projection[Any, Any], builds: Sequence[Build]) -> ViewTable:
+    """Of the builds of the application's version the one that answers; where none does, the first."""
+    table = table_of(projection)
+    found = answering([one for one in builds if one.table.place[:2] == table.place[:2]])
+    return table if found is None else msgspec.structs.replace(table, build=found.table.build)

@@ -17,6 +17,7 @@ from adapters.cli import stores
 from adapters.cli.app import in_one_line
 from adapters.cli.failures import Failure, Refused
 from bus import DeadLetter, Request
+from bus.core.builds import answering
 from bus.core.letters import Action, letter_place
 from bus.core.stored import ViewTable
 
@@ -147,8 +148,7 @@ async def _list(url: str, projection: str | None, key: str | None, as_json: bool
 async def _show(url: str, letter_id: str, store: str | None) -> None:
     projection, version, position, key = _place(letter_id)
     async with stores.view_desk(url) as desk:
-        tables = [one.table for one in await desk.builds()]
-        named = [one for one in tables if (one.projection, one.version) == (projection, version)]
+        named = [one for one in await _answering(desk) if (one.projection, one.version) == (projection, version)]
         page = [letter for one in named for letter in await desk.letters(one, key, after=(position - 1, key), limit=1)]
     if not page or page[0].position != position:
         raise Failure(f"there is no dead letter {letter_id!r}; it was retried or discarded, or never there")
@@ -207,10 +207,18 @@ async def _letters(desk: "ViewDesk", table: ViewTable, key: str | None) -> Async
 
 
 async def _tables(desk: "ViewDesk", projection: str | None) -> list[ViewTable]:
-    tables = [one.table for one in await desk.builds()]
+    tables = await _answering(desk)
     if projection is not None and projection not in {table.projection for table in tables}:
         raise Refused(f"{desk.url} has no views of a projection {projection!r}")
     return [table for table in tables if projection in (None, table.projection)]
+
+
+async def _answering(desk: "ViewDesk") -> list[ViewTable]:
+    """Of each version what answers: what is being built beside it, or was replaced, has letters of no interest."""
+    builds = await desk.builds()
+    versions = dict.fromkeys([(one.table.projection, one.table.version) for one in builds])
+    found = [answering([one for one in builds if one.table.place[:2] == version]) for version in versions]
+    return [one.table for one in found if one is not None]
 
 
 def _request(

@@ -10,6 +10,7 @@ DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Internal
 """What the driver raises when the server says no, is not there, or goes away; a timeout is an `OSError`."""
 
 CANCELLED = "57014"
+LOCK_NOT_AVAILABLE = "55P03"
 UNIQUE_VIOLATION = "23505"
 
 _DATA_CLASSES = ("22", "54", "23502", "23514")
@@ -25,6 +26,7 @@ _ADVICE = {
     "53100": "the server's disk is full; free some, then try again",
     "53300": "the server has too many connections; raise max_connections or use fewer",
     "53": "the server is out of resources; free some, then try again",
+    "55P03": "somebody has been reading or changing it for longer than one waits for that; try again",
     "57014": "the server cancelled the statement, by statement_timeout or on request; raise the limit or try again",
     "57": "the server is shutting down or starting; try again",
 }

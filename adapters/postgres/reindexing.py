@@ -15,23 +15,25 @@ from adapters.postgres.schema import MIGRATION_LOCK
 from adapters.postgres.urls import Target
 from adapters.postgres.view_tables import COMMIT_FORM, NEXT_KEY, Table
 from bus.core.projection import IndexValue
-from bus.core.stored import StoredView, ViewTable, as_texts, from_texts, not_indexable, view_fault
+from bus.core.stored import StoredView, ViewTable, as_texts, dropped, from_texts, not_indexable, view_fault
 
 ValuesOf = Callable[[bytes], tuple[IndexValue, ...]]
 
 _HELD = """
-SELECT projection_key, indexes FROM {schema}.projections WHERE projection = $1 AND version = $2 FOR UPDATE
+SELECT projection_key, indexes FROM {schema}.projections WHERE projection = $1 AND version = $2 AND build = $3
+FOR UPDATE
 """
 """Who commits views needs this row: who is in the middle of it is waited for, and who comes later finds it changed."""
 
 _MOVE = f"""
 UPDATE {{schema}}.projections
-SET projection_key = $2, indexes = $3, commit_form = {COMMIT_FORM}, owner = '', lapses_at = '-infinity'
+SET projection_key = $2, indexes = $3, procedure_form = {COMMIT_FORM}, owner = '', lapses_at = '-infinity'
 WHERE projection_key = $1
 """
 """Who held the lease cannot project any more, and need not be waited for."""
 
 _MOVE_LETTERS = "UPDATE {schema}.letters SET projection_key = $2 WHERE projection_key = $1"
+_MOVE_STANDING = "UPDATE {schema}.standings SET projection_key = $2 WHERE projection_key = $1"
 
 
 class Reindexing:
@@ -46,8 +48,10 @@ class Reindexing:
         """Does nothing where somebody else was quicker; raises the driver's errors."""
         async with self._connection.transaction(isolation="read_committed"):
             await self._execute(MIGRATION_LOCK, self._target.schema)
-            (row,) = await self._fetch(_HELD, table.projection, table.version)
-            held = Table(row[0], from_texts(row[1]))
+            rows = await self._fetch(_HELD, *table.place)
+            if not rows:
+                raise dropped(table, self._target.url)
+            held = Table(rows[0][0], from_texts(rows[0][1]))
             if held.indexes == table.indexes:
                 return
             made = Table((await self._fetch(NEXT_KEY))[0][0], table.indexes)
@@ -62,6 +66,7 @@ class Reindexing:
             await self._execute(held.drop())
             await self._execute(_MOVE, held.key, made.key, as_texts(table.indexes))
             await self._execute(_MOVE_LETTERS, held.key, made.key)
+            await self._execute(_MOVE_STANDING, held.key, made.key)
 
     async def _fill(self, made: Table, table: ViewTable, views: list[StoredView]) -> None:
         for view in views:

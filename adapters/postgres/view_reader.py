@@ -1,7 +1,7 @@
 """Reading views in PostgreSQL: one snapshot of all tables, and what it means when a table is not there any more."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from adapters.postgres.connections import Connection
@@ -13,7 +13,7 @@ from adapters.postgres.view_tables import CHECKPOINT, Table
 from bus.core.errors import Unusable
 from bus.core.finding import Place, Where, steps
 from bus.core.letters import DeadLetter
-from bus.core.stored import Checkpoint, ViewTable, indexed_elsewhere, other_indexes, text_fault
+from bus.core.stored import Checkpoint, ViewTable, dropped, other_indexes, text_fault
 
 _GONE = ("42883", "42P01", "42703")
 """SQLSTATEs of a procedure, a table or a column that is not there."""
@@ -21,15 +21,19 @@ _GONE = ("42883", "42P01", "42703")
 _GONE_MEANWHILE = "cache lookup failed"
 """How a procedure ends that was dropped while it waited, in words that the server translates into no language."""
 
-Tables = dict[tuple[str, int], Table]
-"""By projection and version."""
+Tables = dict[tuple[str, int, int], Table]
+"""By projection, version and build."""
+
+Lost = Callable[[ViewTable], Awaitable[Unusable]]
+"""Looks, past the reader's snapshot, what has become of a table that is not where it was."""
 
 
 class PostgresViewReader:
     """All tables as they were when the transaction of this connection began."""
 
-    def __init__(self, connection: Connection, target: Target, tables: Tables, timeout_s: float) -> None:
+    def __init__(self, connection: Connection, target: Target, tables: Tables, *, timeout_s: float, lost: Lost) -> None:
         self._connection = connection
+        self._lost = lost
         self._target = target
         self._tables = tables
         self._timeout_s = timeout_s
@@ -37,7 +41,7 @@ class PostgresViewReader:
     async def checkpoint(self, table: ViewTable) -> Checkpoint:
         found = await self._fetch(table, CHECKPOINT, self._table(table).key)
         if not found:
-            raise indexed_elsewhere(table, self._target.url)
+            raise await self._lost(table)
         return Checkpoint(*found[0])
 
     async def letters(self, table: ViewTable, first: int, last: int) -> Sequence[DeadLetter]:
@@ -81,7 +85,9 @@ class PostgresViewReader:
             async with asyncio.timeout(self._timeout_s):
                 return await self._connection.fetch(query.replace("{schema}", self._target.quoted_schema), *parameters)
         except DRIVER_ERRORS as error:
-            raise gone(error, table, self._target.url) or unavailable(error, self._target.url) from error
+            if is_gone(error):
+                raise await self._lost(table) from error
+            raise unavailable(error, self._target.url) from error
 
     def _table(self, table: ViewTable) -> Table:
         return indexed(self._tables, table, self._target.url)
@@ -89,13 +95,14 @@ class PostgresViewReader:
 
 def indexed(tables: Tables, table: ViewTable, url: str) -> Table:
     """The table, where it is indexed as the caller takes it to be."""
-    held = tables[table.projection, table.version]
+    held = tables.get(table.place)
+    if held is None:
+        raise dropped(table, url)
     if held.indexes != table.indexes:
         raise other_indexes(table, held.indexes, url)
     return held
 
 
-def gone(error: BaseException, table: ViewTable, url: str) -> Unusable | None:
-    """The error, where what a statement names is not there any more."""
-    is_gone = sqlstate(error) in _GONE or (sqlstate(error) == "XX000" and _GONE_MEANWHILE in str(error))
-    return indexed_elsewhere(table, url) if is_gone else None
+def is_gone(error: BaseException) -> bool:
+    """Whether what a statement names is not there any more."""
+    return sqlstate(error) in _GONE or (sqlstate(error) == "XX000" and _GONE_MEANWHILE in str(error))

@@ -1,4 +1,4 @@
-"""The table of one projection version, and the statements on it."""
+"""The table of one build of a projection version, and the statements on it."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,11 @@ from bus.core.stored import Checkpoint, ViewChanges
 COMMIT_FORM = 3
 """Of the procedures that this release calls: 1 knows no epoch, and 2 no letters."""
 
-PROJECTIONS = """
-SELECT projection_key, projection, version, indexes, commit_form, position, store_id, stream, stream_version
-FROM {schema}.projections ORDER BY projection_key
-"""
 CREATE_PROJECTION = f"""
 INSERT INTO {{schema}}.projections
-(projection_key, projection, version, indexes, position, store_id, stream, stream_version, commit_form)
-VALUES ($1, $2, $3, $4, 0, '', '', 0, {COMMIT_FORM})
+(projection_key, projection, version, build, indexes, state, since, position, store_id, stream, stream_version,
+ procedure_form)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 0, '', '', 0, {COMMIT_FORM})
 """
 CLAIM = "CALL {schema}.claim_projections($1, $2, $3)"
 RELEASE = "CALL {schema}.release_projections($1, $2)"
@@ -24,8 +21,13 @@ CLAIMS = """
 SELECT projection_key, owner, epoch, position, store_id, stream, stream_version
 FROM {schema}.projections WHERE projection_key = ANY ($1)
 """
-NEXT_KEY = "SELECT coalesce(max(projection_key), 0) + 1 FROM {schema}.projections"
-"""One that no table has or had."""
+NEXT_KEY = """
+UPDATE {schema}.view_store
+SET last_projection_key =
+    greatest(last_projection_key, (SELECT coalesce(max(projection_key), 0) FROM {schema}.projections)) + 1
+RETURNING last_projection_key
+"""
+"""One that no table has or had, so that nothing which is kept of the one can ever be taken for the other's."""
 CHECKPOINT = "SELECT position, store_id, stream, stream_version FROM {schema}.projections WHERE projection_key = $1"
 
 _CREATE_TABLE = """
@@ -77,7 +79,7 @@ $$
 
 @dataclass(frozen=True)
 class Table:
-    """The views of one projection version. Its index columns are called by their place: `by_1`, `by_2`, ..."""
+    """The views of one build. Its index columns are called by their place: `by_1`, `by_2`, ..."""
 
     key: int
     indexes: tuple[Index, ...]
@@ -95,7 +97,7 @@ class Table:
         """The statements that replace the procedure of an earlier release, and say so."""
         return self._filled(
             f"DROP PROCEDURE {{schema}}.commit_views_{{key}};{_CREATE_PROCEDURE};"
-            f"UPDATE {{schema}}.projections SET commit_form = {COMMIT_FORM} WHERE projection_key = {{key}}"
+            f"UPDATE {{schema}}.projections SET procedure_form = {COMMIT_FORM} WHERE projection_key = {{key}}"
         )
 
     def _filled(self, statements: str) -> str:

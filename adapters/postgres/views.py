@@ -3,10 +3,25 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from hashlib import sha256
 from types import TracebackType
 from typing import Any, Final, Self
 
+import msgspec
+
+from adapters.postgres.builds import (
+    BUILDS,
+    INDEXES,
+    IS_THERE,
+    TELL,
+    Builds,
+    build_of,
+    checkpoints_of,
+    create,
+    forms_of,
+    tables_of,
+)
 from adapters.postgres.connections import Connection, Connections
 from adapters.postgres.errors import DRIVER_ERRORS, InDoubt, is_certain, is_data_error, told, unavailable
 from adapters.postgres.index_values import sortable
@@ -25,21 +40,19 @@ from adapters.postgres.letters import (
 )
 from adapters.postgres.news import News
 from adapters.postgres.reindexing import Reindexing
-from adapters.postgres.schema import MIGRATION_LOCK, Layout, open_schema
+from adapters.postgres.schema import Layout, open_schema
 from adapters.postgres.urls import target_of
-from adapters.postgres.view_reader import PostgresViewReader, Tables, gone, indexed
+from adapters.postgres.view_reader import PostgresViewReader, Tables, indexed, is_gone
 from adapters.postgres.view_tables import (
     CLAIM,
     CLAIMS,
     COMMIT_FORM,
-    CREATE_PROJECTION,
-    NEXT_KEY,
-    PROJECTIONS,
     RELEASE,
     Table,
     conditions_of,
 )
-from bus.core.errors import StoreInUse, StoreUnavailable
+from bus.core.builds import ANSWERING, BUILDING, Build, Standing, State
+from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
 from bus.core.letters import DeadLetter, Request
 from bus.core.projection import IndexValue
 from bus.core.stored import (
@@ -47,8 +60,9 @@ from bus.core.stored import (
     Claim,
     ViewChanges,
     ViewTable,
-    as_texts,
+    dropped,
     from_texts,
+    indexed_elsewhere,
     text_fault,
     view_fault,
 )
@@ -111,6 +125,8 @@ class PostgresViewStore:
         self._readers = Connections(self._target, self._readers_max, connect_timeout_s=self._timeout_s)
         self._writers = Connections(self._target, self._writers_max, connect_timeout_s=self._timeout_s)
         self._writers.add(connection)
+        self._builds = Builds(self._writers, self._target, self._timeout_s)
+        self._looking = asyncio.Lock()
         self._changes = 0
         self._news = News(
             target_of(self._listen_url) if self._listen_url else self._target,
@@ -131,59 +147,88 @@ class PostgresViewStore:
         await writers.close()
 
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
+        return await self._make(tables, ANSWERING, None)
+
+    async def build(self, table: ViewTable, since: datetime) -> None:
+        await self._make([table], BUILDING, since)
+
+    async def _make(
+        self, wanted: Sequence[ViewTable], state: State, since: datetime | None
+    ) -> Mapping[ViewTable, Checkpoint]:
+        """The checkpoints of all these tables; those that are not there are made."""
         async with self._opened().lease() as connection:
             try:
                 async with asyncio.timeout(self._timeout_s):
-                    found = await self._find(connection, tables)
-                    if len(found) < len(set(tables)):
-                        await self._create(connection, tables)
-                        found = await self._find(connection, tables)
+                    rows = await self._look(connection)
+                    forms = forms_of(rows)
+                    if any(forms.get(table.place) != COMMIT_FORM for table in wanted):
+                        await create(connection, self._target, wanted, state, since)
+                        rows = await self._look(connection)
             except DRIVER_ERRORS as error:
                 raise unavailable(error, self.url) from error
+        found = checkpoints_of(rows, wanted)
+        for table in wanted:
+            if table not in found:
+                # By somebody else, between the making and the look.
+                raise dropped(table, self.url)
         return found
 
-    async def _find(self, connection: Connection, wanted: Sequence[ViewTable]) -> dict[ViewTable, Checkpoint]:
-        """The checkpoints of those that are there as this release wants them."""
-        found: dict[ViewTable, Checkpoint] = {}
-        # Another dictionary, since who reads by the old one has a snapshot in which the new tables are empty.
-        tables = dict(self._tables)
-        named = {(table.projection, table.version): table for table in wanted}
-        for key, projection, version, indexes, form, *checkpoint in await connection.fetch(self._sql(PROJECTIONS)):
-            tables[projection, version] = Table(key, from_texts(indexes))
-            table = named.get((projection, version))
-            if table is not None and form == COMMIT_FORM:
-                found[table] = Checkpoint(*checkpoint)
-        self._tables = tables
-        return found
+    async def _look(self, connection: Connection) -> list[Any]:
+        """The rows of all tables that there are, which this store knows from now on.
 
-    async def _create(self, connection: Connection, wanted: Sequence[ViewTable]) -> None:
-        async with connection.transaction(isolation="read_committed"):
-            # Whoever comes second finds the work done.
-            await connection.execute(MIGRATION_LOCK, self._target.schema)
-            found = await self._find(connection, wanted)
-            for table in dict.fromkeys(wanted):
-                if table not in found and (held := self._tables.get((table.projection, table.version))) is not None:
-                    await connection.execute(self._sql(held.renew_procedure()))
-                elif table not in found:
-                    made = Table(await connection.fetchval(self._sql(NEXT_KEY)), table.indexes)
-                    await connection.execute(self._sql(made.create()))
-                    row = (made.key, table.projection, table.version, as_texts(table.indexes))
-                    await connection.execute(self._sql(CREATE_PROJECTION), *row)
+        One after the other, so that who has looked later knows more.
+        """
+        async with self._looking:
+            rows = await connection.fetch(self._sql(BUILDS))
+            # Another dictionary, since who reads by the old one has a snapshot in which the new tables are empty.
+            self._tables = tables_of(rows)
+        return rows
+
+    async def switch(self, table: ViewTable, epoch: int, over: ViewTable, since: datetime) -> bool:
+        self._opened()
+        done = await self._builds.switch(table, epoch, over, since)
+        self._changed()
+        return done
+
+    async def drop(self, table: ViewTable) -> bool:
+        self._opened()
+        done = await self._builds.drop(table)
+        if done:
+            self._tables = {place: held for place, held in self._tables.items() if place != table.place}
+            self._changed()
+        return done
+
+    async def tell(self, table: ViewTable, standing: Standing) -> None:
+        await self._fetch(TELL, *table.place, msgspec.json.encode(standing).decode())
+
+    async def builds(self) -> Sequence[Build]:
+        return [build_of(row) for row in await self._look_anew()]
+
+    async def _look_anew(self) -> list[Any]:
+        async with self._opened().lease() as connection:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    return await self._look(connection)
+            except DRIVER_ERRORS as error:
+                raise unavailable(error, self.url) from error
 
     async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
         self._opened()
-        by_key = {self._held(table).key: table for table in tables if self._is_as_named(table)}
+        by_key = {self._tables[table.place].key: table for table in tables if self._is_as_named(table)}
         await self._fetch(CLAIM, list(by_key), owner, lease_s)
         rows = await self._fetch(CLAIMS, list(by_key))
         found = {by_key[row[0]]: Claim(row[1], row[2], Checkpoint(*row[3:])) for row in rows}
         if elsewhere := [table for table in tables if table not in found]:
-            # Indexed anew by another release, which alone can project them now.
-            found |= {table: Claim("", 0, checkpoint) for table, checkpoint in (await self.prepare(elsewhere)).items()}
+            # Indexed anew by another release, which alone can project them now, or dropped.
+            there = checkpoints_of(await self._look_anew(), elsewhere)
+            found |= {table: Claim("", 0, checkpoint) for table, checkpoint in there.items()}
         return found
 
     async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
         self._opened()
-        await self._fetch(RELEASE, [self._held(table).key for table in tables if self._is_as_named(table)], owner)
+        await self._fetch(
+            RELEASE, [self._tables[table.place].key for table in tables if self._is_as_named(table)], owner
+        )
         self._changed()
 
     async def follow(self, heard: Callable[[int], None]) -> None:
@@ -199,12 +244,12 @@ class PostgresViewStore:
     async def reindex(
         self, table: ViewTable, values_of: Callable[[bytes], tuple[IndexValue, ...]], views_max: int
     ) -> None:
-        if self._tables[table.projection, table.version].indexes == table.indexes:
+        if self._is_as_named(table):
             return
         async with self._opened().lease() as connection:
             try:
                 await Reindexing(connection, self._target, self._timeout_s).run(table, values_of, views_max)
-                await self._find(connection, [table])
+                await self._look(connection)
             except DRIVER_ERRORS as error:
                 raise unavailable(error, self.url) from error
 
@@ -215,7 +260,9 @@ class PostgresViewStore:
                 async with asyncio.timeout(self._timeout_s):
                     rows = await connection.fetch(self._sql(self._table(table).load()), wanted)
             except DRIVER_ERRORS as error:
-                raise gone(error, table, self.url) or unavailable(error, self.url) from error
+                if is_gone(error):
+                    raise await self._lost(table, connection) from error
+                raise unavailable(error, self.url) from error
         return {row[0]: row[1] for row in rows}
 
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
@@ -231,22 +278,35 @@ class PostgresViewStore:
                 async with asyncio.timeout(self._timeout_s):
                     arguments = (*conditions_of(changes), removed, *rows, *columns)
                     done: bool = await connection.fetchval(self._sql(held.commit()), *arguments)
+                    is_there = done or await connection.fetchval(self._sql(IS_THERE), held.key)
             except DRIVER_ERRORS as error:
                 if is_data_error(error):
                     raise ValueError(f"{self.url} cannot hold a view: {told(error)}") from error
                 if is_certain(error):
-                    raise gone(error, table, self.url) or unavailable(error, self.url) from error
+                    if is_gone(error):
+                        raise await self._lost(table, connection) from error
+                    raise unavailable(error, self.url) from error
                 raise InDoubt(f"{self.url}: it is not certain whether views were committed ({told(error)})") from error
+            if not is_there:
+                raise await self._lost(table, connection)
         if done:
             self._changed()
         return done
 
-    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
-        found: dict[ViewTable, Checkpoint] = {}
-        for key, projection, version, indexes, _, *checkpoint in await self._fetch(PROJECTIONS):
-            self._tables.setdefault((projection, version), Table(key, tuple(indexes)))
-            found[ViewTable(projection, version, tuple(indexes))] = Checkpoint(*checkpoint)
-        return dict(sorted(found.items(), key=lambda one: (one[0].projection, one[0].version)))
+    async def _lost(self, table: ViewTable, connection: Connection | None = None) -> Unusable:
+        """For who does not find a table where it was: what has become of it."""
+        if connection is None:
+            async with self._opened().lease() as another:
+                return await self._lost(table, another)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                texts = await connection.fetchval(self._sql(INDEXES), *table.place)
+        except DRIVER_ERRORS as error:
+            raise unavailable(error, self.url) from error
+        if texts is None or from_texts(texts) == table.indexes:
+            # If it is there, then it was made anew.
+            return dropped(table, self.url)
+        return indexed_elsewhere(table, self.url)
 
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
         return dict([tuple(row) for row in await self._fetch(PARKED_KEYS, self._table(table).key)])
@@ -289,7 +349,9 @@ class PostgresViewStore:
         self._opened()
         failure: Exception | None = None
         async with self._readers.lease() as connection:
-            reader = PostgresViewReader(connection, self._target, self._tables, self._timeout_s)
+            reader = PostgresViewReader(
+                connection, self._target, self._tables, timeout_s=self._timeout_s, lost=self._lost
+            )
             await reader.run(_BEGIN_SNAPSHOT)
             try:
                 yield reader
@@ -312,12 +374,10 @@ class PostgresViewStore:
     def _table(self, table: ViewTable) -> Table:
         return indexed(self._tables, table, self.url)
 
-    def _held(self, table: ViewTable) -> Table:
-        """The table as it was when it was looked at last."""
-        return self._tables[table.projection, table.version]
-
     def _is_as_named(self, table: ViewTable) -> bool:
-        return self._held(table).indexes == table.indexes
+        """Whether it is there, and indexed like that, as far as this store knows."""
+        held = self._tables.get(table.place)
+        return held is not None and held.indexes == table.indexes
 
     def _sql(self, query: str) -> str:
         return query.replace("{schema}", self._target.quoted_schema)

@@ -7,23 +7,23 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
+from adapters.sqlite.builds import find_builds, key_of
 from adapters.sqlite.database import Database, open_beside
 from adapters.sqlite.letters import (
     find_letters,
     find_request,
     find_requests,
-    find_tables,
     in_transaction,
     keep_request,
-    key_of,
     parked_keys,
 )
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.thread import OwnerThread
 from adapters.sqlite.view_schema import LAYOUT
+from bus.core.builds import Build
 from bus.core.errors import StoreUnavailable
 from bus.core.letters import DeadLetter, Request
-from bus.core.stored import Checkpoint, ViewTable
+from bus.core.stored import ViewTable
 
 T = TypeVar("T")
 
@@ -54,8 +54,8 @@ class SqliteViewDesk:
         if thread is not None:
             await thread.stop()
 
-    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
-        return await self._run(find_tables)
+    async def builds(self) -> Sequence[Build]:
+        return await self._run(find_builds)
 
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
         return await self._run(_parked, table)

@@ -8,7 +8,7 @@ import msgspec
 
 from adapters.sqlite.transaction import transaction
 from bus.core.letters import LETTER_COLUMNS, DeadLetter, Request, letter_of_row, row_of
-from bus.core.stored import Checkpoint, ViewChanges, ViewTable, text_fault
+from bus.core.stored import ViewChanges, ViewTable, text_fault
 
 _COLUMNS = ", ".join(LETTER_COLUMNS)
 _PUT = f"INSERT OR REPLACE INTO letters(projection_key, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -33,12 +33,6 @@ _ANSWER = "UPDATE requests SET is_open = 0, request = ? WHERE id = ? AND is_open
 _REQUESTS = "SELECT request FROM requests WHERE is_open = ? ORDER BY request_key LIMIT ?"
 _ASKED = "SELECT request FROM requests WHERE id = ?"
 
-_TABLES = """
-SELECT projection, version, indexes, position, store_id, stream, stream_version FROM projections
-ORDER BY projection, version
-"""
-_KEY = "SELECT projection_key FROM projections WHERE projection = ? AND version = ?"
-
 T = TypeVar("T")
 
 
@@ -52,20 +46,6 @@ def change_letters(connection: sqlite3.Connection, projection_key: int, changes:
         if connection.execute(_REMOVE, (projection_key, position, key)).rowcount != 1:
             raise LetterGone
     connection.executemany(_PUT, [(projection_key, *row_of(letter)) for letter in changes.parked])
-
-
-def find_tables(connection: sqlite3.Connection) -> dict[ViewTable, Checkpoint]:
-    """All there are, with their checkpoints."""
-    return {
-        ViewTable(projection, version, tuple(msgspec.json.decode(indexes, type=list[str]))): Checkpoint(*checkpoint)
-        for projection, version, indexes, *checkpoint in connection.execute(_TABLES).fetchall()
-    }
-
-
-def key_of(connection: sqlite3.Connection, table: ViewTable) -> int | None:
-    """The key of a table, None where there is none of that name and version."""
-    row = connection.execute(_KEY, (table.projection, table.version)).fetchone()
-    return None if row is None else int(row[0])
 
 
 def in_transaction(connection: sqlite3.Connection, url: str, work: Callable[..., T], *arguments: object) -> T:

@@ -9,7 +9,7 @@ import msgspec
 
 from adapters.sqlite.errors import DATA_ERRORS
 from adapters.sqlite.transaction import transaction
-from adapters.sqlite.view_schema import MOVE_LETTERS, MOVE_TABLE, Table, next_key, quoted, table_of
+from adapters.sqlite.view_schema import MOVE_LETTERS, MOVE_STANDING, MOVE_TABLE, Table, next_key, quoted, table_of
 from bus.core.projection import IndexValue
 from bus.core.stored import StoredView, ViewTable, as_texts, not_indexable, view_fault
 
@@ -51,4 +51,5 @@ def reindex(
         indexes = msgspec.json.encode(as_texts(table.indexes)).decode()
         connection.execute(MOVE_TABLE, (made.key, made.name, indexes, held.key))
         connection.execute(MOVE_LETTERS, (made.key, held.key))
+        connection.execute(MOVE_STANDING, (made.key, held.key))
     return made

@@ -52,13 +52,45 @@ CREATE TABLE requests(
 ) STRICT;
 CREATE INDEX requests_that_are_open ON requests(request_key) WHERE is_open = 1;
 """,
+        """
+ALTER TABLE projections RENAME TO projections_before;
+CREATE TABLE projections(
+    projection_key INTEGER PRIMARY KEY, -- never that of another table, also when this one is gone
+    projection TEXT NOT NULL,    -- the projection's name
+    version INTEGER NOT NULL,    -- and its version
+    build INTEGER NOT NULL,      -- goes up each time that the views of a version are built anew, in another table
+    state TEXT NOT NULL,         -- building, answering or replaced
+    since INTEGER,               -- when it came into that state, in microseconds since 1970 in UTC; NULL for always
+    view_table TEXT NOT NULL,    -- the table with its views: one row each, found by key
+    indexes TEXT NOT NULL,       -- JSON array: the names of the indexed fields, in the order of their columns
+    position INTEGER NOT NULL,   -- the last position that is in the views; changes in their transaction only
+    store_id TEXT NOT NULL,      -- the identity of the event store that it counts in; '' before the first event
+    stream TEXT NOT NULL,        -- the stream of the event at that position, and its version there: what tells
+    stream_version INTEGER NOT NULL, -- a store that was restored or replaced from the one that was read
+    UNIQUE (projection, version, build)
+) STRICT;
+INSERT INTO projections
+SELECT projection_key, projection, version, 0, 'answering', NULL, view_table, indexes, position, store_id, stream,
+       stream_version
+FROM projections_before;
+INSERT INTO meta SELECT 'last_projection_key', coalesce(max(projection_key), 0) FROM projections_before;
+DROP TABLE projections_before;
+
+CREATE TABLE standings(
+    projection_key INTEGER PRIMARY KEY,
+    standing TEXT NOT NULL       -- what was said of the table last, as JSON
+) STRICT;
+
+CREATE TABLE dropped(
+    view_table TEXT PRIMARY KEY NOT NULL -- a table that nobody finds any more; its rows go bit by bit
+) STRICT, WITHOUT ROWID;
+""",
     ),
 )
 
-PROJECTIONS = "SELECT projection_key, projection, version, view_table, indexes FROM projections"
-CREATE_PROJECTION = "INSERT INTO projections VALUES (?, ?, ?, ?, ?, 0, '', '', 0)"
 MOVE_TABLE = "UPDATE projections SET projection_key = ?, view_table = ?, indexes = ? WHERE projection_key = ?"
 MOVE_LETTERS = "UPDATE letters SET projection_key = ? WHERE projection_key = ?"
+MOVE_STANDING = "UPDATE standings SET projection_key = ? WHERE projection_key = ?"
 CHECKPOINT = "SELECT position, store_id, stream, stream_version FROM projections WHERE projection_key = ?"
 MOVE_CHECKPOINT = """
 UPDATE projections SET position = ?, store_id = ?, stream = ?, stream_version = ?
@@ -68,7 +100,7 @@ WHERE projection_key = ? AND position = ? AND store_id = ? AND stream = ? AND st
 
 @dataclass(frozen=True)
 class Table:
-    """The views of one projection version: where they are and the statements on them.
+    """The views of one build of a projection version: where they are and the statements on them.
 
     Index columns have no declared type, so that numbers stay numbers and texts texts, and are called by their place
     too, since SQLite takes `a` and `A` for the same name.
@@ -106,14 +138,16 @@ class Table:
 
 
 def next_key(connection: sqlite3.Connection) -> int:
-    """One that no table has or had."""
-    found: int = connection.execute("SELECT coalesce(max(projection_key), 0) + 1 FROM projections").fetchone()[0]
-    return found
+    """One that no table has or had, so that nothing which is kept of the one can ever be taken for the other's."""
+    connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'last_projection_key'")
+    (found,) = connection.execute("SELECT value FROM meta WHERE name = 'last_projection_key'").fetchone()
+    return int(found)
 
 
 def table_of(key: int, table: ViewTable) -> Table:
-    """The table of a projection version, called after it for those who look into the file."""
-    return named_table(key, f"view_{key}_{table.projection}_v{table.version}", table.indexes)
+    """The table of a build, called after it for those who look into the file."""
+    build = f"_b{table.build}" if table.build else ""
+    return named_table(key, f"view_{key}_{table.projection}_v{table.version}{build}", table.indexes)
 
 
 def named_table(key: int, name: str, indexes: tuple[Index, ...]) -> Table:

@@ -3,14 +3,16 @@
 import os
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import aiosqlite
-import msgspec
 
+from adapters.sqlite import builds
+from adapters.sqlite.builds import Tables
 from adapters.sqlite.database import Database, Synchronous, check_level, open_for_writing, reading_uri
 from adapters.sqlite.errors import DATA_ERRORS, DRIVER_ERRORS, unavailable
 from adapters.sqlite.finding import statement
@@ -22,7 +24,6 @@ from adapters.sqlite.letters import (
     find_letters,
     find_request,
     find_requests,
-    find_tables,
     in_transaction,
     keep_request,
     letters_of,
@@ -36,17 +37,13 @@ from adapters.sqlite.thread import OwnerThread
 from adapters.sqlite.transaction import transaction
 from adapters.sqlite.view_schema import (
     CHECKPOINT,
-    CREATE_PROJECTION,
     LAYOUT,
     MOVE_CHECKPOINT,
-    PROJECTIONS,
     Table,
     checkpoint_columns,
-    named_table,
-    next_key,
-    table_of,
 )
-from bus.core.errors import StoreInUse, StoreUnavailable
+from bus.core.builds import ANSWERING, BUILDING, Build, Standing
+from bus.core.errors import StoreInUse, StoreUnavailable, Unusable
 from bus.core.finding import Place, Where, steps
 from bus.core.letters import DeadLetter, Request
 from bus.core.projection import IndexValue
@@ -55,8 +52,7 @@ from bus.core.stored import (
     Claim,
     ViewChanges,
     ViewTable,
-    as_texts,
-    from_texts,
+    dropped,
     other_indexes,
     text_fault,
     view_fault,
@@ -70,8 +66,8 @@ _KEYS_MAX = 4_096
 _BEGIN_SNAPSHOT = "BEGIN; SELECT 1 FROM projections LIMIT 1"
 """A transaction sees what is committed at its first read, so that comes at once."""
 
-Tables = dict[tuple[str, int], Table]
-"""By projection and version."""
+_NO_TABLE = "no such table"
+"""How SQLite begins to say that there is none; the code that it gives is that of all errors in statements."""
 
 
 class SqliteViewStore:
@@ -118,6 +114,9 @@ class SqliteViewStore:
         self._connection = database.connection
         self._log = Log(database.connection, self._path)
         self._readers = Readers(reading_uri(self._path), self._url, self._readers_max)
+        # What a process that ended has left of tables that were dropped; it is in nobody's way for now.
+        with suppress(StoreUnavailable):
+            await self._clear()
         return self
 
     async def __aexit__(
@@ -131,13 +130,35 @@ class SqliteViewStore:
             await thread.stop()
 
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
-        job = partial(_prepare, self._connection, self._url, tables)
-        self._tables, checkpoints = await self._opened().run(job)
-        return checkpoints
+        return await self._change(_prepare, tables)
+
+    async def build(self, table: ViewTable, since: datetime) -> None:
+        await self._change(_build, table, since)
+
+    async def switch(self, table: ViewTable, epoch: int, over: ViewTable, since: datetime) -> bool:
+        return await self._run(builds.switch, table, over, since)
+
+    async def drop(self, table: ViewTable) -> bool:
+        is_gone = await self._change(builds.drop, table)
+        # Whoever gives up here leaves the rest to the next opening.
+        await self._clear()
+        return is_gone
+
+    async def _clear(self) -> None:
+        """Removes what was dropped, in many transactions; who wants something meanwhile has its turn in between."""
+        while await self._run(builds.clear_some):
+            pass
+
+    async def tell(self, table: ViewTable, standing: Standing) -> None:
+        await self._run(builds.tell, table, standing)
+
+    async def builds(self) -> Sequence[Build]:
+        return await self._run(builds.find_builds)
 
     async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
         # The file is this store's alone.
-        return {table: Claim(owner, 0, checkpoint) for table, checkpoint in (await self.prepare(tables)).items()}
+        found = await self._run(_checkpoints, tables)
+        return {table: Claim(owner, 0, checkpoint) for table, checkpoint in found.items()}
 
     async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
         self._opened()
@@ -145,21 +166,28 @@ class SqliteViewStore:
     async def reindex(
         self, table: ViewTable, values_of: Callable[[bytes], tuple[IndexValue, ...]], views_max: int
     ) -> None:
-        held = self._tables[table.projection, table.version]
+        held = self._tables[table.place]
         if held.indexes != table.indexes:
             job = partial(reindex, self._connection, held, table, values_of, views_max=views_max, url=self._url)
             made = await self._opened().run(job)
-            self._tables = {**self._tables, (table.projection, table.version): made}
+            self._tables = {**self._tables, table.place: made}
 
     async def load(self, table: ViewTable, keys: Sequence[str]) -> Mapping[str, bytes]:
         # Not by the readers, all of which query handlers may hold while they wait for something else.
-        return await self._opened().run(partial(_load, self._connection, self._url, self._table(table), keys))
+        job = partial(_load, self._connection, self._url, table, self._table(table), keys)
+        return await self._opened().run(job)
 
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
         for view in changes.put:
             if (fault := view_fault(view)) is not None:
                 raise ValueError(f"a view of {table.projection!r} cannot be kept, key or index is {fault}")
-        job = partial(_commit, self._connection, self._log, self._url, self._table(table), changes)
+        held = self._table(table)
+
+        def job() -> bool:
+            is_written = _commit(self._connection, self._url, table, held, changes)
+            self._log.check()
+            return is_written
+
         return await self._opened().run(job)
 
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
@@ -182,18 +210,30 @@ class SqliteViewStore:
     async def answer(self, request: Request) -> None:
         await self._run(answer_request, request)
 
-    async def tables(self) -> Mapping[ViewTable, Checkpoint]:
-        return await self._run(find_tables)
-
     async def _run(self, work: Callable[..., T], *arguments: object) -> T:
         return await self._opened().run(partial(in_transaction, self._connection, self._url, work, *arguments))
+
+    async def _change(self, work: Callable[..., T], tables: ViewTable | Sequence[ViewTable], *arguments: object) -> T:
+        """Like `_run`, for what makes or drops tables."""
+        known = {place: held.indexes for place, held in self._tables.items()}
+        known |= {table.place: table.indexes for table in ([tables] if isinstance(tables, ViewTable) else tables)}
+
+        def job() -> tuple[T, Tables]:
+            with transaction(self._connection, self._url):
+                result = work(self._connection, tables, *arguments)
+                return result, builds.find_tables(self._connection, known)
+
+        result, self._tables = await self._opened().run(job)
+        return result
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator["SqliteViewReader"]:
         self._opened()
         async with self._readers.lease() as connection:
+            # Looked at before: what is made meanwhile is not in the snapshot for certain.
+            reader = SqliteViewReader(connection, self._tables, self._url)
             await connection.executescript(_BEGIN_SNAPSHOT)
-            yield SqliteViewReader(connection, self._tables, self._url)
+            yield reader
             await connection.rollback()
 
     def _opened(self) -> OwnerThread[Database]:
@@ -214,16 +254,18 @@ class SqliteViewReader:
         self._url = url
 
     async def checkpoint(self, table: ViewTable) -> Checkpoint:
-        found = await rows(self._connection, CHECKPOINT, (self._table(table).key,))
+        found = await self._rows(table, CHECKPOINT, (self._table(table).key,))
+        if not found:
+            raise dropped(table, self._url)
         return Checkpoint(*found[0])
 
     async def letters(self, table: ViewTable, first: int, last: int) -> Sequence[DeadLetter]:
-        return letters_of(table, await rows(self._connection, LETTERS_BETWEEN, (self._table(table).key, first, last)))
+        return letters_of(table, await self._rows(table, LETTERS_BETWEEN, (self._table(table).key, first, last)))
 
     async def get(self, table: ViewTable, key: str) -> bytes | None:
         if text_fault(key) is not None:
             return None
-        found = await rows(self._connection, self._table(table).select(1), (key,))
+        found = await self._rows(table, self._table(table).select(1), (key,))
         return found[0][1] if found else None
 
     async def find(
@@ -240,10 +282,17 @@ class SqliteViewReader:
         found: list[tuple[str, bytes]] = []
         for step in steps(where, order_by, descending, after):
             query, values = statement(held, step, descending)
-            found += await rows(self._connection, query, (*values, limit - len(found)))
+            found += await self._rows(table, query, (*values, limit - len(found)))
             if len(found) >= limit:
                 break
         return found
+
+    async def _rows(self, table: ViewTable, query: str, parameters: Sequence[object]) -> list[Any]:
+        try:
+            return await rows(self._connection, query, parameters)
+        except sqlite3.OperationalError as error:
+            # Dropped after it was looked up, and before the snapshot was taken.
+            raise _gone(error, table, self._url) or error from error
 
     def _table(self, table: ViewTable) -> Table:
         return _indexed(self._tables, table, self._url)
@@ -251,65 +300,73 @@ class SqliteViewReader:
 
 def _indexed(tables: Tables, table: ViewTable, url: str) -> Table:
     """The table, where it is indexed as the caller takes it to be."""
-    held = tables[table.projection, table.version]
+    held = tables.get(table.place)
+    if held is None:
+        raise dropped(table, url)
     if held.indexes != table.indexes:
         raise other_indexes(table, held.indexes, url)
     return held
 
 
-def _prepare(
-    connection: sqlite3.Connection, url: str, wanted: Sequence[ViewTable]
-) -> tuple[Tables, Mapping[ViewTable, Checkpoint]]:
-    checkpoints: dict[ViewTable, Checkpoint] = {}
-    with transaction(connection, url):
-        tables: Tables = {}
-        for key, projection, version, name, indexes in connection.execute(PROJECTIONS).fetchall():
-            tables[projection, version] = named_table(
-                key, name, from_texts(msgspec.json.decode(indexes, type=list[str]))
-            )
-        for table in wanted:
-            held = tables.get((table.projection, table.version))
-            if held is None:
-                held = table_of(next_key(connection), table)
-                for statement in held.create():
-                    connection.execute(statement)
-                indexes = msgspec.json.encode(as_texts(table.indexes)).decode()
-                row = (held.key, table.projection, table.version, held.name, indexes)
-                connection.execute(CREATE_PROJECTION, row)
-                tables[table.projection, table.version] = held
-            checkpoints[table] = Checkpoint(*connection.execute(CHECKPOINT, (held.key,)).fetchone())
-    return tables, checkpoints
+def _gone(error: Exception, table: ViewTable, url: str) -> Unusable | None:
+    """The error, where the table that a statement names is not there any more."""
+    return dropped(table, url) if str(error).startswith(_NO_TABLE) else None
 
 
-def _load(connection: sqlite3.Connection, url: str, table: Table, keys: Sequence[str]) -> Mapping[str, bytes]:
+def _prepare(connection: sqlite3.Connection, wanted: Sequence[ViewTable]) -> dict[ViewTable, Checkpoint]:
+    for table in wanted:
+        if builds.key_of(connection, table) is None:
+            builds.make(connection, table, ANSWERING, None)
+    return _checkpoints(connection, wanted)
+
+
+def _build(connection: sqlite3.Connection, table: ViewTable, since: datetime) -> None:
+    if builds.key_of(connection, table) is None:
+        builds.make(connection, table, BUILDING, since)
+
+
+def _checkpoints(connection: sqlite3.Connection, wanted: Sequence[ViewTable]) -> dict[ViewTable, Checkpoint]:
+    """Those of the tables that are there."""
+    keys = {table: builds.key_of(connection, table) for table in wanted}
+    return {
+        table: Checkpoint(*connection.execute(CHECKPOINT, (key,)).fetchone())
+        for table, key in keys.items()
+        if key is not None
+    }
+
+
+def _load(
+    connection: sqlite3.Connection, url: str, table: ViewTable, held: Table, keys: Sequence[str]
+) -> Mapping[str, bytes]:
     found: dict[str, bytes] = {}
     try:
         for some in _padded([key for key in keys if text_fault(key) is None]):
-            found.update(connection.execute(table.select(len(some)), some).fetchall())
+            found.update(connection.execute(held.select(len(some)), some).fetchall())
     except DRIVER_ERRORS as error:
-        raise unavailable(error, url) from error
+        raise _gone(error, table, url) or unavailable(error, url) from error
     return found
 
 
-def _commit(connection: sqlite3.Connection, log: Log, url: str, table: Table, changes: ViewChanges) -> bool:
+def _commit(connection: sqlite3.Connection, url: str, table: ViewTable, held: Table, changes: ViewChanges) -> bool:
     try:
         with transaction(connection, url):
             before, after = checkpoint_columns(changes.expected), checkpoint_columns(changes.checkpoint)
-            if connection.execute(MOVE_CHECKPOINT, (*after, table.key, *before)).rowcount != 1:
+            if connection.execute(MOVE_CHECKPOINT, (*after, held.key, *before)).rowcount != 1:
+                if connection.execute(CHECKPOINT, (held.key,)).fetchone() is None:
+                    raise dropped(table, url)
                 return False
             if changes.parked or changes.unparked:
-                change_letters(connection, table.key, changes)
+                change_letters(connection, held.key, changes)
             for some in _padded(changes.removed):
-                connection.execute(table.delete(len(some)), some)
+                connection.execute(held.delete(len(some)), some)
             values: list[Any] = []
             for view in changes.put:
                 values += (view.key, view.payload, *view.index_values)
-            table.put.run(connection, values)
+            held.put.run(connection, values)
     except LetterGone:
         return False
     except (sqlite3.IntegrityError, *DATA_ERRORS) as error:
         raise ValueError(f"{url} cannot hold a view: {error}") from error
-    log.check()
     return True
 
 

@@ -13,6 +13,7 @@ from bus import Bus, MemoryEventStore, MemoryViewStore
 from bus.core.stored import Checkpoint, StoredEvent, StoredView, ViewChanges, ViewTable
 from domain.flight import Status
 from readmodels.statuses import STATUSES, StatusCount
+from tests.contracts.entries import NOON
 
 RECORDS: FlightRecords = read_flights(DATA / "flights-2013-01-01_07.csv.gz", limit=30)
 TABLE = ViewTable(STATUSES.name, STATUSES.version, STATUSES.indexes)
@@ -87,6 +88,21 @@ async def test_views_that_lag_behind_are_found() -> None:
         checkpoint = (await views.prepare([TABLE]))[TABLE]
         await views.commit(TABLE, ViewChanges(checkpoint, Checkpoint(80, checkpoint.store_id), (), ()))
     assert (await audit(TRAFFIC, events, views)).lag_events == 10
+
+
+@pytest.mark.anyio
+async def test_of_several_builds_the_one_that_answers_is_compared() -> None:
+    events, views = MemoryEventStore(), MemoryViewStore()
+    await played(events, views)
+    other = msgspec.structs.replace(TABLE, build=1)
+    async with views:
+        at = (await views.prepare([TABLE]))[TABLE]
+        await views.build(other, NOON)
+        await views.commit(other, ViewChanges(Checkpoint(), at, (), ()))
+    assert (await audit(TRAFFIC, events, views)).views_match
+    async with views:
+        assert await views.switch(other, 0, TABLE, NOON)
+    assert (await audit(TRAFFIC, events, views)).faults == ("statuses: the store has 0 views, the events make 3",)
 
 
 class LossyEventStore(MemoryEventStore):

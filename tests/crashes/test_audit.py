@@ -140,6 +140,21 @@ async def test_views_are_compared_as_far_as_they_have_come() -> None:
         await audit_views(JARS, recorded[:2], views)
 
 
+async def test_of_several_builds_the_one_that_answers_is_compared() -> None:
+    events, views = await _filled()
+    table, other = ViewTable("jars", 1, ("weight",)), ViewTable("jars", 1, ("weight",), 1)
+    async with events, views:
+        recorded = await events.page(0, 99)
+        await views.build(other, NOON)
+        here = (await views.prepare([table]))[table]
+        await views.commit(other, ViewChanges(Checkpoint(), here, (), ()))
+    assert await audit_views(JARS, recorded, views) == {"jars": 3, "shelves": 3}
+    async with views:
+        assert await views.switch(other, 0, table, NOON)
+    with pytest.raises(AssertionError, match="jars is not the fold"):
+        await audit_views(JARS, recorded, views)
+
+
 @pytest.mark.parametrize("key", ["a", "z"])
 async def test_views_that_are_not_the_fold_are_found(key: str) -> None:
     events, views = await _filled()

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import msgspec
 import pytest
 
 from adapters.cli import run
 from adapters.sqlite import SqliteEventStore, SqliteViewStore
 from bus import PARK, Bus, Limits
+from bus.core.stored import Checkpoint, ViewChanges
 from tests.bus.read.test_replaying import Switch, seen
+from tests.contracts.letters import NOON, letter
 from tests.support.ledger import Deposit, balances, ledger
 
 LIMITS = Limits(projection_backoff_s=0.001, poll_interval_s=0.05)
@@ -156,3 +159,25 @@ async def test_what_cannot_be_done_is_told(
         pass
     assert await call(*[one.replace("{store}", url) for one in arguments]) == 2
     assert why in capsys.readouterr().err
+
+
+async def test_what_is_built_beside_has_letters_of_no_interest(
+    stores: tuple[str, Bus], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, bus = stores
+    async with bus:
+        await park(bus)
+    async with SqliteViewStore(tmp_path / "ledger-views.db") as views:
+        table = next(one.table for one in await views.builds() if one.table.projection == "balances")
+        other = msgspec.structs.replace(table, build=1)
+        await views.prepare([table])
+        await views.build(other, NOON)
+        kept = (letter("a", 3, "another bug", other),)
+        await views.commit(other, ViewChanges(Checkpoint(), Checkpoint(3, "s", "a-1", 1), (), (), 0, kept))
+    assert await call("list", "--store", url) == 0
+    assert [json.loads(line)["id"] for line in capsys.readouterr().out.splitlines()] == [
+        "balances:1:3:a",
+        "balances:1:5:a",
+    ]
+    assert await call("show", "balances:1:3:a", "--store", url) == 0
+    assert json.loads(capsys.readouterr().out)["error"] == "ZeroDivisionError: a bug with 2"

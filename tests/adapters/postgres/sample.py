@@ -16,6 +16,7 @@ import msgspec
 from adapters.postgres import PostgresEventStore, PostgresViewStore, events, views
 from adapters.postgres.schema import Layout
 from adapters.postgres.view_tables import Table
+from bus.core.builds import Standing
 from bus.core.stored import (
     Append,
     Checkpoint,
@@ -73,6 +74,7 @@ SNAPSHOTS: Final = (Snapshot("flight-1", 3, "1:2a", b'{"status":"gone"}'), Snaps
 BOARD: Final = ViewTable("board", 1, ("origin", "at"))
 BOARD_2: Final = ViewTable("board", 2, ("at",))
 PLAIN: Final = ViewTable("plain", 1, ())
+AGAIN: Final = ViewTable("board", 1, ("at",), 1)
 AT_7: Final = Checkpoint(7, IDENTITY, "flight-1", 4)
 VIEWS: Final = (
     StoredView("a", b'{"a":1}', ("EWR", 1)),
@@ -115,6 +117,16 @@ async def write_events(url: str) -> None:
 
 
 LETTERS = (letter("naïve-日本", 5, 'ValueError: "no"'), letter("naïve-日本", 6), letter("k", 6))
+STANDING: Final = Standing(
+    told_at=NOON,
+    owner="host:1",
+    events_per_s=0.5,
+    batch_events=12.25,
+    attempts=1,
+    parked_keys=3,
+    last_error='ValueError: "é"',
+    stopped=None,
+)
 REQUESTS = (request(1), msgspec.structs.replace(request(2), answered_at=NOON, is_done=True, answer="it's done"))
 
 
@@ -123,6 +135,9 @@ async def write_views(url: str) -> None:
         at = await store.prepare([BOARD, BOARD_2, PLAIN])
         assert await store.commit(BOARD, ViewChanges(at[BOARD], AT_7, VIEWS, ()))
         assert await store.commit(PLAIN, ViewChanges(at[PLAIN], AT_7, (StoredView("k", b"1"),), (), 0, LETTERS))
+        await store.build(AGAIN, NOON)
+        assert await store.commit(AGAIN, ViewChanges(Checkpoint(), AT_7, (StoredView("a", b"1", (1,)),), ()))
+        await store.tell(AGAIN, STANDING)
         for request in REQUESTS:
             await store.ask(request)
         await store.answer(REQUESTS[1])
@@ -134,7 +149,9 @@ async def dumped(url: str, kind: str) -> str:
     await (write_events if kind == "events" else write_views)(url)
     made = [f"CREATE SCHEMA {{schema}};\n{''.join(layout.migrations())}".replace("{identity}", _literal(IDENTITY))]
     if kind == "views":
-        made += [f"{Table(key, table.indexes).create()};\n" for key, table in enumerate((BOARD, BOARD_2, PLAIN), 1)]
+        made += [
+            f"{Table(key, table.indexes).create()};\n" for key, table in enumerate((BOARD, BOARD_2, PLAIN, AGAIN), 1)
+        ]
     schema = schema_of(url)
     connection = await asyncpg.connect(url.partition("?")[0])
     try:

@@ -39,7 +39,7 @@ async def test_what_is_asked_of_one_index_is_read_off_it(new_url: NewUrl, server
         await store.prepare([BOARD])
         put = tuple([StoredView(f"k{n:05}", b"x" * 100, (f"o{n % 100}", n // 2)) for n in range(VIEWS)])
         await store.commit(BOARD, ViewChanges(START, FIRST, put, ()))
-        table = store._tables["board", 1]
+        table = store._tables["board", 1, 0]
     connection = await asyncpg.connect(server_url)
     await connection.execute(f"ANALYZE {schema_of(url)}.views_{table.key}")
 

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from adapters.postgres import PostgresEventStore, PostgresViewStore, events, views
+from bus.core.builds import Build
 from bus.core.stored import AlreadyRecorded, Appended, Checkpoint, History, Snapshot, Stale, StoredView, ViewChanges
 from tests.adapters.postgres.databases import described, execute
 from tests.adapters.postgres.sample import (
+    AGAIN,
     AT_7,
     BOARD,
     BOARD_2,
@@ -24,6 +26,7 @@ from tests.adapters.postgres.sample import (
     PLAIN,
     REQUESTS,
     SNAPSHOTS,
+    STANDING,
     VIEWS,
     dumped,
     stored,
@@ -56,7 +59,7 @@ def test_migrations_are_numbered_without_a_gap(kind: str) -> None:
     assert names == [f"{number:04}.sql" for number in range(1, len(names) + 1)]
 
 
-async def _frozen(url: str, name: str) -> str:
+async def frozen(url: str, name: str) -> str:
     """Makes a store as an earlier release left it."""
     await execute(url, (GOLDEN / f"{name}.sql").read_text())
     return url
@@ -65,7 +68,7 @@ async def _frozen(url: str, name: str) -> str:
 @pytest.mark.parametrize("version", EVENTS)
 async def test_an_event_store_of_each_schema_is_read_as_it_was_written(new_url: NewUrl, version: int) -> None:
     everything = stored()
-    async with PostgresEventStore(await _frozen(new_url(), f"events-{version}")) as store:
+    async with PostgresEventStore(await frozen(new_url(), f"events-{version}")) as store:
         assert store.identity == IDENTITY
         assert await store.head() == len(everything)
         assert list(await store.page(0, 99)) == everything
@@ -86,7 +89,7 @@ async def test_an_event_store_of_each_schema_is_read_as_it_was_written(new_url: 
 @pytest.mark.parametrize("version", EVENTS)
 async def test_an_event_store_of_each_schema_goes_on(new_url: NewUrl, version: int) -> None:
     everything = stored()
-    async with PostgresEventStore(await _frozen(new_url(), f"events-{version}")) as store:
+    async with PostgresEventStore(await frozen(new_url(), f"events-{version}")) as store:
         batch = [entry("flight-1", 4, "c5"), entry("flight-2", 0, "c6"), entry("flight-3", 0, "c3")]
         assert await store.append(batch, NOON) == Appended(8, {1: Stale(1), 2: AlreadyRecorded((everything[4],))})
         assert await store.append([entry("flight-1", 5, "c7", 2), entry("flight-3", 0, "c8")], NOON) == Appended(9, {})
@@ -106,7 +109,7 @@ async def test_an_event_store_of_each_schema_goes_on(new_url: NewUrl, version: i
 
 @pytest.mark.parametrize("version", EVENTS)
 async def test_an_event_store_of_each_schema_is_read_beside_and_stays_as_it_is(new_url: NewUrl, version: int) -> None:
-    url = await _frozen(new_url(), f"events-{version}")
+    url = await frozen(new_url(), f"events-{version}")
     before = await described(url)
     async with PostgresEventStore(url, read_only=True) as store:
         assert list(await store.page(0, 99)) == stored()
@@ -115,7 +118,7 @@ async def test_an_event_store_of_each_schema_is_read_beside_and_stays_as_it_is(n
 
 @pytest.mark.parametrize("version", VIEWS_OF)
 async def test_a_view_store_of_each_schema_is_read_as_it_was_written_and_goes_on(new_url: NewUrl, version: int) -> None:
-    async with PostgresViewStore(await _frozen(new_url(), f"views-{version}")) as store:
+    async with PostgresViewStore(await frozen(new_url(), f"views-{version}")) as store:
         assert dict(await store.prepare([BOARD, BOARD_2, PLAIN])) == {BOARD: AT_7, BOARD_2: Checkpoint(), PLAIN: AT_7}
         payloads = {view.key: view.payload for view in VIEWS}
         assert dict(await store.load(BOARD, list(payloads))) == payloads
@@ -124,6 +127,15 @@ async def test_a_view_store_of_each_schema_is_read_as_it_was_written_and_goes_on
             assert list(await store.letters(PLAIN, limit=9)) == sorted(LETTERS, key=lambda one: (one.position, one.key))
             assert [await store.asked(request.id) for request in REQUESTS] == list(REQUESTS)
             assert list(await store.requests(is_open=True, limit=9)) == [REQUESTS[0]]
+        more = [Build(AGAIN, AT_7, "building", NOON, STANDING)] if version >= 4 else []
+        assert list(await store.builds()) == [
+            Build(BOARD, AT_7, "answering", None),
+            *more,
+            Build(BOARD_2, Checkpoint(), "answering", None),
+            Build(PLAIN, AT_7, "answering", None),
+        ]
+        if version >= 4:
+            assert dict(await store.load(AGAIN, ["a"])) == {"a": b"1"}
         async with store.snapshot() as reader:
             by_time = await reader.find(BOARD, {}, "at", False, 9)
             assert list(by_time) == [(key, payloads[key]) for key in ("e", "naïve-日本", "a", "b", "d")]
@@ -140,28 +152,30 @@ async def test_a_view_store_of_each_schema_is_read_as_it_was_written_and_goes_on
 
 @pytest.mark.parametrize("version", EVENTS)
 async def test_an_event_store_of_each_schema_becomes_the_one_made_today(new_url: NewUrl, version: int) -> None:
-    frozen, new = await _frozen(new_url(), f"events-{version}"), new_url()
+    old, new = await frozen(new_url(), f"events-{version}"), new_url()
     async with PostgresEventStore(new):
         pass
     today = await described(new)
-    assert (await described(frozen) == today) == (version == EVENTS[-1])
-    async with PostgresEventStore(frozen):
+    assert (await described(old) == today) == (version == EVENTS[-1])
+    async with PostgresEventStore(old):
         pass
-    assert await described(frozen) == today
+    assert await described(old) == today
 
 
 @pytest.mark.parametrize("version", VIEWS_OF)
 async def test_a_view_store_of_each_schema_becomes_the_one_made_today(new_url: NewUrl, version: int) -> None:
-    frozen, new = await _frozen(new_url(), f"views-{version}"), new_url()
+    old, new = await frozen(new_url(), f"views-{version}"), new_url()
     async with PostgresViewStore(new) as store:
         await store.prepare([BOARD, BOARD_2, PLAIN])
+        await store.build(AGAIN, NOON)
     today = await described(new)
-    assert (await described(frozen) == today) == (version == VIEWS_OF[-1])
-    async with PostgresViewStore(frozen) as store:
+    assert (await described(old) == today) == (version == VIEWS_OF[-1])
+    async with PostgresViewStore(old) as store:
         await store.prepare([BOARD, BOARD_2, PLAIN])
-    assert await described(frozen) == today
+        await store.build(AGAIN, NOON)
+    assert await described(old) == today
 
 
 @pytest.mark.parametrize(("kind", "version"), [("events", EVENTS[-1]), ("views", VIEWS_OF[-1])])
-async def test_what_is_written_today_is_what_is_frozen(new_url: NewUrl, kind: str, version: int) -> None:
+async def test_what_is_written_today_is_what_isfrozen(new_url: NewUrl, kind: str, version: int) -> None:
     assert await dumped(new_url(), kind) == (GOLDEN / f"{kind}-{version}.sql").read_text()

@@ -135,7 +135,7 @@ async def test_a_connection_lost_at_any_byte_leaves_the_old_indexes_or_the_new(n
                 size = between.to_server - passed
             # Who comes next waits for the server to notice.
             assert dict(await direct.prepare([NEW])) == {NEW: FIRST}
-            is_new = direct._tables["rows", 1].indexes == NEW.indexes
+            is_new = direct._tables["rows", 1, 0].indexes == NEW.indexes
             await direct.reindex(NEW, new_values, 2)
             async with direct.snapshot() as reader:
                 found = [key for key, _ in await reader.find(NEW, {}, "text", True, 9)]

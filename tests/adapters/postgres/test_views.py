@@ -14,6 +14,7 @@ from tests.adapters.postgres.conftest import Sql
 from tests.adapters.postgres.databases import schema_of
 from tests.contracts.leases import LeaseLaws, NewPair
 from tests.contracts.letters import LetterLaws
+from tests.contracts.view_builds import SharedBuildLaws, ViewBuildLaws
 from tests.contracts.view_finding import ViewFindingLaws
 from tests.contracts.view_reindexing import ViewReindexingLaws
 from tests.contracts.view_store import BOARD, FIRST, PLAIN, START, NewViewStore, ViewStoreLaws
@@ -23,13 +24,13 @@ NewUrl = Callable[[], str]
 KEY = (StoredView("k", b"1"),)
 
 
-class TestPostgresViewStore(ViewStoreLaws, ViewFindingLaws, ViewReindexingLaws, LetterLaws):
+class TestPostgresViewStore(ViewStoreLaws, ViewFindingLaws, ViewReindexingLaws, ViewBuildLaws, LetterLaws):
     @pytest.fixture
     def new_store(self, new_url: NewUrl) -> NewViewStore:
         return lambda: PostgresViewStore(new_url())
 
 
-class TestPostgresLeases(LeaseLaws):
+class TestPostgresLeases(LeaseLaws, SharedBuildLaws):
     @pytest.fixture
     def new_pair(self, new_url: NewUrl) -> NewPair:
         def pair() -> tuple[PostgresViewStore, PostgresViewStore]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from adapters.sqlite import SqliteEventStore, SqliteViewDesk, SqliteViewStore
+from bus.core.builds import Build
 from bus.core.errors import StoreNotReadable, StoreUnavailable
 from bus.core.stored import ViewChanges, ViewTable
 from tests.contracts.letters import letter, request
@@ -15,16 +16,19 @@ from tests.contracts.view_store import BOARD, FIRST, PLAIN, START
 async def test_it_sees_what_the_writer_has_committed_and_the_writer_what_it_leaves(tmp_path: Path) -> None:
     path = tmp_path / "views.db"
     async with SqliteViewStore(path) as store, SqliteViewDesk(path) as desk:
-        assert dict(await desk.tables()) == {}
+        assert list(await desk.builds()) == []
         await store.prepare([PLAIN, BOARD])
         letters = (letter("k", 3, "a bug"), letter("k", 5), letter("l", 5))
         await store.commit(PLAIN, ViewChanges(START, FIRST, (), (), 0, letters))
-        assert dict(await desk.tables()) == {BOARD: START, PLAIN: FIRST}
+        assert list(await desk.builds()) == [
+            Build(BOARD, START, "answering", None),
+            Build(PLAIN, FIRST, "answering", None),
+        ]
         assert dict(await desk.parked(PLAIN)) == {"k": 2, "l": 1}
         assert list(await desk.letters(PLAIN, limit=9)) == list(letters)
         assert list(await desk.letters(PLAIN, "k", after=(3, "k"), limit=9)) == [letters[1]]
         assert (dict(await desk.parked(BOARD)), list(await desk.letters(BOARD, limit=9))) == ({}, [])
-        unknown = ViewTable("none", 1)
+        unknown = ViewTable("plain", 1, (), 1)
         assert (dict(await desk.parked(unknown)), list(await desk.letters(unknown, limit=9))) == ({}, [])
         await desk.ask(request(1))
         assert list(await store.requests(is_open=True, limit=9)) == [request(1)]
@@ -57,4 +61,4 @@ async def test_a_file_of_an_earlier_release_is_left_to_a_bus(tmp_path: Path) -> 
 
 async def test_one_that_is_not_open_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable, match="not open"):
-        await SqliteViewDesk(tmp_path / "views.db").tables()
+        await SqliteViewDesk(tmp_path / "views.db").builds()

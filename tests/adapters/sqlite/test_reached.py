@@ -8,6 +8,10 @@ from adapters.sqlite import SqliteEventStore, SqliteViewStore
 from adapters.sqlite.reached import reached
 from bus import Bus
 from bus.core.errors import StoreUnavailable
+from bus.core.stored import ViewChanges
+from tests.adapters.sqlite.test_view_schema import VERSIONS, golden
+from tests.contracts.view_builds import NEXT, NOON
+from tests.contracts.view_store import FIRST, PLAIN, START
 from tests.support.ledger import LEDGER, Deposit
 
 
@@ -28,3 +32,20 @@ async def test_a_file_that_is_no_view_store_is_told(tmp_path: Path) -> None:
     (tmp_path / "views.db").write_bytes(b"nonsense" * 1_000)
     with pytest.raises(StoreUnavailable, match=r"views\.db is unavailable"):
         await reached(tmp_path / "views.db")
+
+
+async def test_of_the_builds_of_a_version_the_one_that_answers_counts(tmp_path: Path) -> None:
+    path = tmp_path / "views.db"
+    async with SqliteViewStore(path) as views:
+        await views.prepare([PLAIN])
+        await views.build(NEXT, NOON)
+        await views.commit(NEXT, ViewChanges(START, FIRST, (), ()))
+        assert await reached(path) == {("plain", 1): 0}
+        assert await views.switch(NEXT, 0, PLAIN, NOON)
+        assert await reached(path) == {("plain", 1): 7}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_a_file_of_each_schema_is_read(tmp_path: Path, version: int) -> None:
+    golden(version, tmp_path / "v.db")
+    assert await reached(tmp_path / "v.db") == {("board", 1): 7}

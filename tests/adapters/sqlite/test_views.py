@@ -13,6 +13,7 @@ from bus.core.errors import StoreUnavailable
 from bus.core.stored import Checkpoint, StoredView, ViewChanges
 from tests.adapters.sqlite.files import raw
 from tests.contracts.letters import LetterLaws
+from tests.contracts.view_builds import ViewBuildLaws
 from tests.contracts.view_finding import ViewFindingLaws
 from tests.contracts.view_reindexing import ViewReindexingLaws
 from tests.contracts.view_store import BOARD, FIRST, PLAIN, START, NewViewStore, ViewStoreLaws
@@ -20,7 +21,7 @@ from tests.contracts.view_store import BOARD, FIRST, PLAIN, START, NewViewStore,
 KEY = (StoredView("k", b"1"),)
 
 
-class TestSqliteViewStore(ViewStoreLaws, ViewFindingLaws, ViewReindexingLaws, LetterLaws):
+class TestSqliteViewStore(ViewStoreLaws, ViewFindingLaws, ViewReindexingLaws, ViewBuildLaws, LetterLaws):
     @pytest.fixture
     def new_store(self, tmp_path: Path) -> NewViewStore:
         numbers = itertools.count()
