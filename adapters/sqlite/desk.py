@@ -19,6 +19,7 @@ from adapters.sqlite.letters import (
 )
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.thread import OwnerThread
+from adapters.sqlite.transaction import reading
 from adapters.sqlite.view_schema import LAYOUT
 from bus.core.builds import Build
 from bus.core.errors import StoreUnavailable
@@ -55,29 +56,37 @@ class SqliteViewDesk:
             await thread.stop()
 
     async def builds(self) -> Sequence[Build]:
-        return await self._run(find_builds)
+        return await self._read(find_builds)
 
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
-        return await self._run(_parked, table)
+        return await self._read(_parked, table)
 
     async def letters(
         self, table: ViewTable, key: str | None = None, *, after: tuple[int, str] = (0, ""), limit: int
     ) -> Sequence[DeadLetter]:
-        return await self._run(_letters, table, key, (*after, limit))
+        return await self._read(_letters, table, key, (*after, limit))
 
     async def ask(self, request: Request) -> None:
-        await self._run(keep_request, request)
+        await self._run(in_transaction, keep_request, request)
 
     async def requests(self, *, is_open: bool, limit: int) -> Sequence[Request]:
-        return await self._run(find_requests, is_open, limit)
+        return await self._read(find_requests, is_open, limit)
 
     async def asked(self, request_id: str) -> Request | None:
-        return await self._run(find_request, request_id)
+        return await self._read(find_request, request_id)
 
-    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
+    async def _read(self, work: Callable[..., T], *arguments: object) -> T:
+        return await self._run(_in_one_state, work, *arguments)
+
+    async def _run(self, how: Callable[..., T], *arguments: object) -> T:
         if self._thread is None:
             raise StoreUnavailable(f"{self._url} is not open: use it inside `async with`", store=self._url)
-        return await self._thread.run(partial(in_transaction, self._connection, self._url, work, *arguments))
+        return await self._thread.run(partial(how, self._connection, self._url, *arguments))
+
+
+def _in_one_state(connection: sqlite3.Connection, url: str, work: Callable[..., T], *arguments: object) -> T:
+    with reading(connection, url):
+        return work(connection, *arguments)
 
 
 def _parked(connection: sqlite3.Connection, table: ViewTable) -> dict[str, int]:

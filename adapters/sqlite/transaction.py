@@ -32,6 +32,18 @@ def transaction(connection: sqlite3.Connection, url: str) -> Generator[None]:
         raise after_commit(error, url) from error
 
 
+@contextmanager
+def reading(connection: sqlite3.Connection, url: str) -> Generator[None]:
+    """One state of the file for all that is read in the body, whatever is written beside it; waits for no writer."""
+    try:
+        connection.execute("BEGIN")
+        yield
+    except DRIVER_ERRORS as error:
+        raise unavailable(error, url) from error
+    finally:
+        _roll_back(connection)
+
+
 def _roll_back(connection: sqlite3.Connection) -> None:
     # SQLite rolls back by itself when the disk is full, and what made the transaction fail may fail this too; the
     # first error is the one to tell.
