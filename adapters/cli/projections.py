@@ -232,7 +232,7 @@ async def _asked(
     if not own:
         raise unknown(desk, name, [one.table.projection for one in builds])
     if to_drop is not None and not any(_is_meant(one, *to_drop) for one in own):
-        there = ", ".join([_named(one) for one in own])
+        there = ", ".join([one.table.title for one in own])
         raise Refused(f"{desk.url} has no such views of projection {name!r}: there are {there}")
     # Whoever runs what answers carries it out; where nothing does, whoever builds.
     table = (answering(own) or own[-1]).table
@@ -241,7 +241,3 @@ async def _asked(
 
 def _is_meant(one: Build, version: int, build: int | None) -> bool:
     return one.table.version == version and build in (None, one.table.build)
-
-
-def _named(one: Build) -> str:
-    return f"version {one.table.version}" + (f" build {one.table.build}" if one.table.build else "")

@@ -86,7 +86,7 @@ class Projector:
     @property
     def title(self) -> str:
         """Which of the projection's builds it is, in words."""
-        return title_of(self.table)
+        return self.table.title
 
     @property
     def is_building(self) -> bool:
@@ -367,8 +367,3 @@ class Projector:
         self.progress.stop(position, reason)
         self._leave()
         self.on_stop()
-
-
-def title_of(table: ViewTable) -> str:
-    """Which of a projection's builds it is, in words."""
-    return f"version {table.version}" + (f" build {table.build}" if table.build else "")

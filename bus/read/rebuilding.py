@@ -9,7 +9,7 @@ from bus.core.builds import REPLACED
 from bus.core.letters import Request
 from bus.core.stored import table_of
 from bus.read.lineage import Lineage
-from bus.read.projector import Projector, title_of
+from bus.read.projector import Projector
 from bus.read.services import Services
 from bus.read.switching import switch
 from bus.runtime.log import log
@@ -112,11 +112,11 @@ class Rebuilding:
         for table in [one for one in meant if one.place != answers]:
             projector = lineage.projectors.get(table.place)
             if await (self._store.drop(table) if projector is None else keeper.drop(lineage, projector)):
-                dropped.append(title_of(table))
+                dropped.append(table.title)
         if dropped:
             return True, f"{' and '.join(dropped)} {'was' if len(dropped) == 1 else 'were'} dropped"
         if meant:
-            return False, f"{title_of(meant[0])} answers, and was not dropped"
+            return False, f"{meant[0].title} answers, and was not dropped"
         return False, f"there is no version {version}" + ("" if build is None else f" build {build}")
 
     async def _answer(self, request: Request, is_done: bool, answer: str) -> None:
