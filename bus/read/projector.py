@@ -170,7 +170,10 @@ class Projector:
             with anyio.CancelScope() as self._scope:
                 if claim is not self._begun:
                     self._begin(claim)
-                await self._project(claim)
+                async with anyio.create_task_group() as tasks:
+                    self._subscription.read_ahead_in(tasks)
+                    await self._project(claim)
+                    tasks.cancel_scope.cancel()
 
     def _begin(self, claim: Claim) -> None:
         """Trusts nothing that it knew: others may have been here."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 import msgspec
+from anyio.abc import TaskGroup
 
 from bus.core.application import Application
 from bus.core.errors import Unreadable
@@ -18,6 +19,7 @@ from bus.core.schema import Schema
 from bus.core.stored import Checkpoint, StoredEvent
 from bus.ports import EventStore
 from bus.runtime.feed import Feed
+from bus.runtime.log import log, told
 from bus.runtime.reply import Reply, Signal
 
 
@@ -36,6 +38,16 @@ class Slice(msgspec.Struct, frozen=True):
     """Why the event after `last` cannot be read."""
     is_live: bool = True
     """Whether it reaches the end of the store, as far as is known, so that the reader is not catching up."""
+    oldest_at: datetime | None = None
+    """When the event that follows the position was recorded, whether or not it can be read."""
+
+
+class Ahead(msgspec.Struct):
+    """A page that is being read before it is asked for."""
+
+    after: int
+    reply: Reply
+    """Gets a slice, or None where it could not be read."""
 
 
 class Subscription:
@@ -70,8 +82,12 @@ class Subscription:
         self._next_poll = -math.inf
         """When, on the loop's clock, a store that others write to is asked again although nothing tells of news."""
         self._is_interrupted = False
-        self._first: tuple[int, datetime] | None = None
+        self._first: tuple[int, datetime | None] = 0, None
         """Position of the first event that was read last, and when it was recorded."""
+        self._new_reply = new_reply
+        self._ahead: Ahead | None = None
+        self._tasks: TaskGroup | None = None
+        """Where pages are read ahead, while there is one."""
         self._signal = Signal(new_reply)
         feed.listen(self._signal)
 
@@ -90,10 +106,10 @@ class Subscription:
             # While a page is fetched the head moves on, of which the page then knows nothing.
             head = self._feed.head
             if position < head or self._is_poll_due():
-                page = await self._store.page(position, min(room, self._page_events_max))
-                if page:
-                    self._first = page[0].position, page[0].recorded_at
-                    return self._from_store(page)
+                found = await self._read(self._last, min(room, self._page_events_max))
+                if found is not None:
+                    self._first = position + 1, found.oldest_at
+                    return found
                 if position < head:
                     raise RuntimeError(f"{self._store.url} has no event after {position}, but its head is later")
             if self._is_interrupted:
@@ -101,6 +117,39 @@ class Subscription:
                 return None
             with anyio.CancelScope(deadline=self._next_poll if self._store.shared else math.inf):
                 await self._signal.wait()
+
+    def read_ahead_in(self, tasks: TaskGroup) -> None:
+        """From now on pages are read while those before them are worked on, in tasks of this group."""
+        self._tasks = tasks
+        # What an earlier group was about to read nobody will finish.
+        self._ahead = None
+
+    async def _read(self, last: Checkpoint, limit: int) -> Slice | None:
+        """The next page; while it is worked on, the one after it is read."""
+        ahead, self._ahead = self._ahead, None
+        found: Slice | None = None
+        if ahead is not None and ahead.after == last.position:
+            found = await ahead.reply
+        if found is None or found.read > limit:
+            page = await self._store.page(last.position, limit)
+            if not page:
+                return None
+            found = self._from_store(last, page)
+        if found.read == self._page_events_max and found.fault is None and self._tasks is not None:
+            self._ahead = Ahead(found.last.position, self._new_reply())
+            self._tasks.start_soon(self._read_ahead, self._ahead, found.last)
+        return found
+
+    async def _read_ahead(self, ahead: Ahead, last: Checkpoint) -> None:
+        found: Slice | None = None
+        try:
+            if page := await self._store.page(last.position, self._page_events_max):
+                found = self._from_store(last, page)
+        except Exception as error:
+            # Whoever asks for the page will meet it, and deal with it.
+            log.debug("a page was not read ahead", store=self._store.url, error=told(error))
+        if not ahead.reply.is_done:
+            ahead.reply.set_result(found)
 
     def interrupt(self) -> None:
         """Lets `next` wait no longer: its caller has something else to do."""
@@ -113,8 +162,8 @@ class Subscription:
 
     def recorded_at(self, position: int) -> datetime | None:
         """When the event there was recorded, if it is the first of those that `next` has given last."""
-        first = self._first
-        return first[1] if first is not None and first[0] == position else None
+        first, recorded_at = self._first
+        return recorded_at if first == position else None
 
     def _is_poll_due(self) -> bool:
         """Not at each call: between two polls this process's own commits keep its readers level."""
@@ -137,9 +186,9 @@ class Subscription:
             last.recorded_at,
         )
 
-    def _from_store(self, page: Sequence[StoredEvent]) -> Slice:
+    def _from_store(self, last: Checkpoint, page: Sequence[StoredEvent]) -> Slice:
         events: list[Recorded[Event]] = []
-        last, old = self._last, self._schema.upcasters
+        old = self._schema.upcasters
         for read, stored in enumerate(page):
             try:
                 if self._is_wanted(stored):
@@ -148,10 +197,10 @@ class Subscription:
                         recorded = [one for one in recorded if one.event.__class__ in self._types]
                     events += recorded
             except Unreadable as fault:
-                return Slice(events, last, read, None, fault)
+                return Slice(events, last, read, None, fault, oldest_at=page[0].recorded_at)
             last = Checkpoint(stored.position, self._store.identity, stored.stream, stored.version)
         is_live = last.position >= self._feed.head
-        return Slice(events, last, len(page), page[-1].recorded_at, None, is_live)
+        return Slice(events, last, len(page), page[-1].recorded_at, None, is_live, page[0].recorded_at)
 
     def _is_wanted(self, stored: StoredEvent) -> bool:
         """Whether the event is to be decoded: an unknown one is, unless it can only be another aggregate's business."""
