@@ -4,13 +4,13 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from adapters.cli.failures import Refused
 from bus import Unusable
-from bus.core.builds import BUILDING, Build, Standing, State
+from bus.core.builds import ANSWERING, BUILDING, Build, Standing, State, answering
 
 if TYPE_CHECKING:
     from adapters.cli.stores import EventStore, ViewDesk
@@ -29,7 +29,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     projection: str
     version: int
     build: int
-    state: State
+    state: State | Literal["leftover"]
+    """A leftover is of a version that was replaced without a word, as one is that was not named by `previous`."""
     since: datetime | None
     """When it came into that state; None for one that has answered from the beginning."""
     drops_at: datetime | None
@@ -77,9 +78,9 @@ class Looking:
         head = None if self._events is None else await self._events.head()
         places = {one.table.place for one in builds}
         self._seen = {place: seen for place, seen in self._seen.items() if place in places}
-        return [await self._row(build, head) for build in builds]
+        return [await self._row(build, head, _state(build, builds)) for build in builds]
 
-    async def _row(self, build: Build, head: int | None) -> Row:
+    async def _row(self, build: Build, head: int | None, state: State | Literal["leftover"]) -> Row:
         table, position, told = build.table, build.checkpoint.position, build.standing
         rate = self._rate(build)
         lag = None if head is None else max(0, head - position)
@@ -88,7 +89,7 @@ class Looking:
             projection=table.projection,
             version=table.version,
             build=table.build,
-            state=build.state,
+            state=state,
             since=build.since,
             drops_at=None if told is None else told.drops_at,
             position=position,
@@ -141,6 +142,11 @@ class Looking:
         return told.events_per_s if told is not None and _is_fresh(told) else None
 
 
+def _state(build: Build, builds: Sequence[Build]) -> State | Literal["leftover"]:
+    others = [one for one in builds if one.table.projection == build.table.projection]
+    return "leftover" if build.state == ANSWERING and answering(others) is not build else build.state
+
+
 def _is_fresh(told: Standing) -> bool:
     """Whether what was told of a rate may still be so: nothing is told again while it is the same."""
     return not told.events_per_s or (datetime.now(UTC) - told.told_at).total_seconds() < STALE_S
@@ -148,7 +154,7 @@ def _is_fresh(told: Standing) -> bool:
 
 def is_stopped(row: Row) -> bool:
     """Whether somebody has to do something; of what was replaced nobody has."""
-    return row.stopped is not None and row.state != "replaced"
+    return row.stopped is not None and row.state in (ANSWERING, BUILDING)
 
 
 def title_of(row: Row) -> str:
