@@ -22,6 +22,7 @@ from bus.core.stored import StoredView, ViewChanges, table_of, view_fault
 from bus.memory import MemoryViewStore
 from bus.ports import ViewStore
 from bus.read.finding import Order
+from bus.read.lineage import Source
 from bus.read.queries import SnapshotViews
 from tests.contracts.view_store import FIRST, START
 from tests.support.ledger import ACCOUNT, Deposited
@@ -153,7 +154,7 @@ async def answers(store: ViewStore, rows: Sequence[StoredView], questions: Seque
                 APPLICATION,
                 reader,
                 decoders={Row: msgspec.json.Decoder(Row).decode},
-                positions={"rows": FIRST.position},
+                sources={"rows": Source(ROWS, TABLE, FIRST.position, is_built=True)},
                 after=After(0, 1),
                 may_park=frozenset(),
                 limits=Limits(),

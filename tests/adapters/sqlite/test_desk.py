@@ -36,6 +36,21 @@ async def test_it_sees_what_the_writer_has_committed_and_the_writer_what_it_leav
         assert await desk.asked("request-1") == request(1)
 
 
+async def test_it_looks_without_waiting_for_whoever_writes(tmp_path: Path) -> None:
+    path = tmp_path / "views.db"
+    async with SqliteViewStore(path) as store:
+        await store.prepare([PLAIN])
+        writer = sqlite3.connect(path, isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")
+        async with SqliteViewDesk(path, busy_timeout_s=0.01) as desk:
+            assert list(await desk.builds()) == [Build(PLAIN, START, "answering", None)]
+            assert dict(await desk.parked(PLAIN)) == {}
+            with pytest.raises(StoreUnavailable, match="locked"):
+                await desk.ask(request(1))
+            assert await desk.asked("request-1") is None
+        writer.close()
+
+
 async def test_a_file_that_is_not_there_or_none_of_ours_is_told_and_left_alone(tmp_path: Path) -> None:
     missing = tmp_path / "views.db"
     with pytest.raises(StoreNotReadable, match="does not exist"):

@@ -71,10 +71,11 @@ async def test_views_that_never_answered_are_said_not_to_be_built() -> None:
     new = projector_of(services, RAISED)
     made.projectors = {new.table.place: new}
     made.adopt(new)
-    assert not made.source.is_built
+    before = made.source, made.building
     made.builds = {new.table.place: build(2, ANSWERING)}
-    assert made.source.is_built
-    assert made.building is None
+    after = made.source, made.building
+    assert (before[0].is_built, before[1]) == (False, new)
+    assert (after[0].is_built, after[1]) == (True, None)
 
 
 async def test_a_version_is_found_by_what_answers_in_it_or_else_by_its_latest_build() -> None:

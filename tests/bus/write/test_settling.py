@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from bus import STOP, Application, Bus, CommandFailed, MemoryEventStore, Projection, Receipt, Recorded, Unreadable, View
@@ -60,7 +61,7 @@ async def test_what_is_published_is_what_is_recorded() -> None:
         table = opened.read.projectors["seen"].table
         async with bus._view_store.snapshot() as reader:
             payload = await reader.get(table, "all")
-        seen = opened.read.projectors["seen"]._writing.folding._decode(payload or b"")
+        seen = msgspec.json.decode(payload or b"", type=Seen)
         assert seen == Seen(tuple((one.position, one.stream, one.version) for one in events))
         assert bus.statistics().events == len(events)
 
