@@ -4,16 +4,14 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
 from adapters.cli.failures import Refused
 from bus import Unusable
-from bus.core.builds import ANSWERING, BUILDING, Build, Standing, State, answering
-
-if TYPE_CHECKING:
-    from adapters.cli.stores import EventStore, ViewDesk
+from bus.core.builds import ANSWERING, BUILDING, REPLACED, Build, Standing, State, answering
+from bus.ports import EventStore, ViewDesk
 
 WINDOW_S: Final = 10.0
 """Over how much time a rate is taken."""
@@ -65,7 +63,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class Looking:
     """Looks again and again, and so sees at what rate positions go forward."""
 
-    def __init__(self, desk: "ViewDesk", events: "EventStore | None") -> None:
+    def __init__(self, desk: ViewDesk, events: EventStore | None) -> None:
         self.desk = desk
         self._events = events
         self._seen: dict[tuple[str, int, int], deque[tuple[float, int]]] = {}
@@ -82,6 +80,7 @@ class Looking:
 
     async def _row(self, build: Build, head: int | None, state: State | Literal["leftover"]) -> Row:
         table, position, told = build.table, build.checkpoint.position, build.standing
+        self._check(build)
         rate = self._rate(build)
         lag = None if head is None else max(0, head - position)
         parked = await self._parked(build)
@@ -91,7 +90,7 @@ class Looking:
             build=table.build,
             state=state,
             since=build.since,
-            drops_at=None if told is None else told.drops_at,
+            drops_at=None if told is None or state != REPLACED else told.drops_at,
             position=position,
             head=head,
             progress_percent=None if head is None else round(100.0 * position / head, 1) if head else 100.0,
@@ -110,6 +109,14 @@ class Looking:
             told_at=None if told is None else told.told_at,
         )
 
+    def _check(self, build: Build) -> None:
+        """Positions of one store mean nothing in another."""
+        if self._events is not None and build.checkpoint.store_id not in ("", self._events.identity):
+            raise Refused(
+                f"the views of projection {build.table.projection!r} in {self.desk.url} were made from another event "
+                f"store than {self._events.url}: name theirs with --store"
+            )
+
     async def _parked(self, build: Build) -> Sequence[int]:
         """How many letters each parked key has."""
         try:
@@ -120,11 +127,6 @@ class Looking:
 
     async def _lag_s(self, build: Build) -> float | None:
         assert self._events is not None, "without an event store nothing is known to be missing"
-        if build.checkpoint.store_id not in ("", self._events.identity):
-            raise Refused(
-                f"the views of projection {build.table.projection!r} in {self.desk.url} were made from another event "
-                f"store than {self._events.url}: name theirs with --store"
-            )
         page = await self._events.page(build.checkpoint.position, 1)
         if not page:
             return None

@@ -20,23 +20,26 @@ async def follow(looking: Looking, name: str, code: int, console: Console | None
     if found is None:
         return code
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[pace]}"))
-    with Progress(*columns, console=console or Console()) as progress:
+    with Progress(*columns, console=console or Console(), auto_refresh=False) as progress:
         task = progress.add_task(f"{name} {title_of(found)}", total=None, pace="")
         while True:
             row = next((one for one in rows if (one.version, one.build) == (found.version, found.build)), None)
             if row is None:
-                progress.console.print(f"{name} {title_of(found)} was dropped", markup=False)
+                _say(progress, f"{name} {title_of(found)} was dropped")
                 return 1
             if row.stopped is not None and is_building(row):
-                why = in_one_line(row.stopped)
-                progress.console.print(f"{name} {title_of(row)} stopped: {why}", markup=False)
+                _say(progress, f"{name} {title_of(row)} stopped: {in_one_line(row.stopped)}")
                 return 1
-            progress.update(task, completed=row.position, total=_total(row, rows), pace=_pace(row))
+            progress.update(task, completed=row.position, total=_total(row, rows), pace=_pace(row), refresh=True)
             if not is_building(row):
-                progress.console.print(f"{name} {title_of(row)} answers now", markup=False)
+                _say(progress, f"{name} {title_of(row)} answers now")
                 return 0
             await anyio.sleep(INTERVAL_S)
             rows = await looking.look(name)
+
+
+def _say(progress: Progress, what: str) -> None:
+    progress.console.print(what, markup=False, highlight=False)
 
 
 def _total(row: Row, rows: list[Row]) -> int | None:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import anyio
 import cyclopts
@@ -18,9 +18,7 @@ from adapters.cli.failures import Refused
 from adapters.cli.lag_table import lag_table, utc_now
 from bus.core.builds import Build, answering
 from bus.core.letters import Action
-
-if TYPE_CHECKING:
-    from adapters.cli.stores import ViewDesk
+from bus.ports import ViewDesk
 
 INTERVAL_S: Final = 1.0
 
@@ -225,7 +223,7 @@ async def _act(url: str, name: str, action: Action, to_drop: tuple[int, int | No
 
 
 async def _asked(
-    desk: "ViewDesk", name: str, action: Action, to_drop: tuple[int, int | None] | None, wait_s: float
+    desk: ViewDesk, name: str, action: Action, to_drop: tuple[int, int | None] | None, wait_s: float
 ) -> int:
     builds = await desk.builds()
     own = [one for one in builds if one.table.projection == name]
