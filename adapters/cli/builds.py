@@ -13,8 +13,8 @@ from bus import Unusable
 from bus.core.builds import ANSWERING, BUILDING, REPLACED, Build, Standing, State, answering
 from bus.ports import EventStore, ViewDesk
 
-WINDOW_S: Final = 10.0
-"""Over how much time a rate is taken."""
+WINDOW_S: Final = 30.0
+"""Over how much time a rate is taken; what is being built rests for seconds between two transactions."""
 SHORTEST_S: Final = 0.5
 """Two looks that are nearer to each other say nothing of a rate."""
 STALE_S: Final = 30.0

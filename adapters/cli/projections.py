@@ -201,12 +201,14 @@ async def _print(looking: Looking, name: str | None, interval_s: float | None, r
 
 async def show(looking: Looking, name: str | None, interval_s: float | None, rows: list[Row], console: Console) -> None:
     """A table that is drawn anew after each look, until it is cancelled; once without an interval."""
+    if interval_s is None:
+        rows[:] = await looking.look(name)
+        console.print(lag_table(rows, utc_now()))
+        return
     with Live(console=console, auto_refresh=False) as live:
         while True:
             rows[:] = await looking.look(name)
             live.update(lag_table(rows, utc_now()), refresh=True)
-            if interval_s is None:
-                return
             await anyio.sleep(interval_s)
 
 

@@ -14,7 +14,7 @@ class BuildStatistics(msgspec.Struct, frozen=True, kw_only=True):
     lag_events: int
     """Events in the store that are not yet in these views."""
     events_per_s: float
-    """Projected lately."""
+    """Projected lately, which is in the last minute."""
     left_s: float | None
     """How long the rest takes at that rate; None where nothing was projected lately."""
     stopped: str | None

@@ -14,7 +14,7 @@ from bus.core.projection import Projection
 from bus.core.reports import Projected
 from bus.core.stored import Checkpoint, Claim, ViewTable, dropped
 from bus.read.folding import Poisoned, StaleShape
-from bus.read.lately import Lately
+from bus.read.lately import BUILD_WINDOW_S, WINDOW_S, Lately
 from bus.read.pacing import Pace
 from bus.read.progress import Progress
 from bus.read.requests import Requests
@@ -45,7 +45,7 @@ class Projector:
         self.progress.position = checkpoint.position
         self.batches = 0
         self.events = 0
-        self.lately = Lately(services.clock.monotonic())
+        self.lately = Lately(services.clock.monotonic(), WINDOW_S if pace is None else BUILD_WINDOW_S)
         self._recorded_at: datetime | None = None
         """When the last projected event was recorded."""
         self.on_leave: Callable[[], None] = lambda: None
@@ -136,7 +136,9 @@ class Projector:
 
     def hurry(self) -> None:
         """Leaves nothing to others any more: what it builds answers now."""
-        self._pace = None
+        if self._pace is not None:
+            self._pace = None
+            self.lately = Lately(self._services.clock.monotonic())
 
     def pause(self) -> None:
         """Begins nothing new until `resume`; what is under way is finished."""

@@ -108,7 +108,7 @@ async def test_between_two_looks_the_rate_is_what_was_seen(
         await views.prepare([TABLE])
         await views.tell(TABLE, standing(events_per_s=7.0))
         looking, rates = Looking(views, events), list[tuple[float | None, float | None]]()
-        for seconds, position in ((0.0, 10), (0.1, 20), (1.9, 50), (30.0, 50)):
+        for seconds, position in ((0.0, 10), (0.1, 20), (1.9, 50), (40.0, 50)):
             now[0] += seconds
             await reach(views, events, position)
             (found,) = await looking.look("balances")

@@ -75,7 +75,12 @@ async def test_what_is_being_built_is_told_beside_what_answers() -> None:
         assert (building.position, building.lag_events) == (10, 10)
         assert building.events_per_s == pytest.approx(5)
         assert building.left_s == pytest.approx(2)
-        await anyio.sleep(20)
+        await anyio.sleep(28)
+        building = of(bus.statistics()).building
+        assert building is not None
+        # It may have rested all this time.
+        assert building.events_per_s == pytest.approx(1 / 3)
+        await anyio.sleep(40)
         building = of(bus.statistics()).building
         assert building is not None
         assert (building.events_per_s, building.left_s) == (0.0, None)
