@@ -1,5 +1,6 @@
 # Every target sets itself up: nothing is assumed but Python 3.11 or later, git and make.
 # PYTHON= names another interpreter for the environment; ARGS= is passed on to the target's program, SEED= to simulate.
+# The tests run in as many processes as there are cores; ARGS="-n 0" runs them in one, for a debugger for instance.
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +11,7 @@ SOURCES := $(wildcard bus adapters domain readmodels bench)
 
 help:
 	@echo "make demo    play a week of real flights through the bus"
-	@echo "make test    run the tests, with coverage"
+	@echo "make test    run the tests, with coverage, on all cores"
 	@echo "make check   format, lint, types, import contracts, tidiness"
 	@echo "make format  put the code into the format that check asks for"
 	@echo "make bench   run all benchmarks, one JSON line a case"
@@ -23,7 +24,7 @@ demo: $(VENV)/.demo
 	$(BIN)/doubledecker demo $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal --cov --cov-report=term $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check

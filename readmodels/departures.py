@@ -5,7 +5,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from bus.core import STOP, Projection, Query, Recorded, View, Views
+from bus.core import PARK, Projection, Query, Recorded, View, Views, at_least
 from domain.flight import (
     Airport,
     FlightCancelled,
@@ -82,7 +82,8 @@ DEPARTURES = Projection(
     project=project,
     key=_flight,
     indexes=("origin", "departs_at"),
-    on_poison=STOP,
+    # One view a flight: what goes wrong with one of them need not keep the others from the board.
+    on_poison=PARK,
 )
 
 
@@ -92,10 +93,16 @@ class GetDepartures(Query[list[Departure]]):
     airport: Airport
     limit: int = 20
     latest: bool = False
+    since: Instant | None = None
+    """Leaves out what is scheduled to depart before."""
 
 
 async def departures(query: GetDepartures, views: Views) -> list[Departure]:
     """Answers `GetDepartures`; the flights come in the order of their scheduled departure either way."""
     order = "-departs_at" if query.latest else "departs_at"
-    board = await views.find(Departure, origin=query.airport, order_by=order, limit=query.limit)
+    if query.since is None:
+        board = await views.find(Departure, origin=query.airport, order_by=order, limit=query.limit)
+    else:
+        since = at_least(query.since)
+        board = await views.find(Departure, origin=query.airport, departs_at=since, order_by=order, limit=query.limit)
     return board[::-1] if query.latest else board

@@ -8,10 +8,8 @@ import anyio
 import cyclopts
 import msgspec
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from adapters.cli import stores
+from adapters.cli import stores, tables
 from adapters.cli.app import in_one_line
 from adapters.cli.asking import ask, desk_url, request_of, unknown
 from adapters.cli.failures import Failure, Refused
@@ -126,20 +124,16 @@ def discard(
 
 
 async def _list(url: str, projection: str | None, key: str | None, as_json: bool) -> None:
-    table = Table("Id", "Event", "Attempts", "Since", "Error", box=None)
-    count = 0
+    listed: list[DeadLetter] = []
     async with stores.view_desk(url) as desk:
         for kept in await _tables(desk, projection):
             async for letter in _letters(desk, kept, key):
-                count += 1
                 if as_json:
                     print(_written(letter))
                 else:
-                    error = in_one_line(letter.error) if letter.error is not None else "waits"
-                    since = f"{letter.first_at:%Y-%m-%d %H:%M:%S}"
-                    table.add_row(*[Text(one) for one in (letter.id, letter.name, str(letter.attempts), since, error)])
+                    listed.append(letter)
     if not as_json:
-        Console().print(table if count else "no dead letters")
+        Console().print(tables.dead_letters(listed) if listed else "no dead letters")
 
 
 async def _show(url: str, letter_id: str, store: str | None) -> None:

@@ -1,6 +1,6 @@
-"""Tables: departure boards, punctuality and an aircraft's day, for people."""
+"""Tables: departure boards, punctuality, an aircraft's day and dead letters, for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
 
@@ -8,7 +8,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from adapters.cli.app import in_one_line
+
 if TYPE_CHECKING:
+    from bus import DeadLetter
     from domain.flight import Status
     from readmodels.aircraft_day import AircraftDay
     from readmodels.departures import Departure
@@ -48,6 +51,33 @@ def board(airport: str, departures: Sequence["Departure"], zone: tzinfo) -> Tabl
     return table
 
 
+def live_board(
+    airport: str, departures: Sequence["Departure"], zone: tzinfo, names: Mapping[str, str], caption: str
+) -> Table:
+    """The departure board of an airport while it changes, with the carriers' names and a line below."""
+    table = _table(f"Departures from {airport}, local time")
+    table.caption, table.caption_justify = caption, "left"
+    for heading in ("Scheduled", "Flight"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("Carrier", no_wrap=True, overflow="ellipsis", max_width=18)
+    # Wide enough for what may come, so that the board stands still.
+    for heading, width in (("To", 3), ("Status", 9)):
+        table.add_column(heading, no_wrap=True, min_width=width)
+    for heading, width in (("Departed", 8), ("Delay", 8)):
+        table.add_column(heading, justify="right", no_wrap=True, min_width=width)
+    for line in departures:
+        table.add_row(
+            clock(line.departs_at, zone),
+            f"{line.carrier} {line.number}",
+            names.get(line.carrier, line.carrier),
+            line.destination,
+            status(line.status),
+            "" if line.departed_at is None else f"{line.departed_at.astimezone(zone):%H:%M}",
+            delay(line.delay),
+        )
+    return table
+
+
 def punctuality(title: str, figures: Sequence["PunctualityFigures"], names: Mapping[str, str] | None = None) -> Table:
     """Counts and delays, a line for each carrier or route; `names` are written beside their codes."""
     table = _table(title)
@@ -80,6 +110,20 @@ def aircraft_day(day: "AircraftDay", zone: tzinfo) -> Table:
             "" if leg.departed_at is None else clock(leg.departed_at, zone),
             "" if leg.ended_at is None else clock(leg.ended_at, zone),
         )
+    return table
+
+
+def dead_letters(letters: Iterable["DeadLetter"]) -> Table:
+    """Events that projections have given up, and those that wait behind them."""
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    # An id is there to be copied: what is beside it gives way.
+    table.add_column("Id", no_wrap=True)
+    for heading in ("Event", "Attempts", "Since", "Error"):
+        table.add_column(heading, overflow="fold")
+    for letter in letters:
+        error = in_one_line(letter.error) if letter.error is not None else "waits"
+        since = f"{letter.first_at:%Y-%m-%d %H:%M:%S}"
+        table.add_row(*[Text(one) for one in (letter.id, letter.name, str(letter.attempts), since, error)])
     return table
 
 

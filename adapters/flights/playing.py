@@ -19,6 +19,8 @@ class Played(msgspec.Struct, frozen=True):
 
     command_id: str
     command: FlightCommand
+    at: datetime
+    """When it happened; UTC."""
 
 
 def commands(flights: Iterable[FlightRecord]) -> Iterator[Played]:
@@ -43,10 +45,10 @@ def commands(flights: Iterable[FlightRecord]) -> Iterator[Played]:
                 assert_never(flight.outcome)
     # A flight has each kind once, so that two records are never compared.
     moments.sort()
-    return (_MAKE[kind](flight) for _, kind, _, flight in moments)
+    return (Played(*_MAKE[kind](flight), at) for at, kind, _, flight in moments)
 
 
-def _schedule(flight: FlightRecord) -> Played:
+def _schedule(flight: FlightRecord) -> tuple[str, FlightCommand]:
     command = ScheduleFlight(
         flight_id=flight.flight_id,
         carrier=flight.carrier,
@@ -57,23 +59,23 @@ def _schedule(flight: FlightRecord) -> Played:
         departs_at=flight.departs_at,
         arrives_at=flight.arrives_at,
     )
-    return Played(f"{flight.key}/schedule", command)
+    return f"{flight.key}/schedule", command
 
 
-def _cancel(flight: FlightRecord) -> Played:
-    return Played(f"{flight.key}/cancel", CancelFlight(flight_id=flight.flight_id, at=flight.ended_at))
+def _cancel(flight: FlightRecord) -> tuple[str, FlightCommand]:
+    return f"{flight.key}/cancel", CancelFlight(flight_id=flight.flight_id, at=flight.ended_at)
 
 
-def _depart(flight: FlightRecord) -> Played:
-    return Played(f"{flight.key}/depart", DepartFlight(flight_id=flight.flight_id, at=flight.departed_at))
+def _depart(flight: FlightRecord) -> tuple[str, FlightCommand]:
+    return f"{flight.key}/depart", DepartFlight(flight_id=flight.flight_id, at=flight.departed_at)
 
 
-def _divert(flight: FlightRecord) -> Played:
-    return Played(f"{flight.key}/divert", DivertFlight(flight_id=flight.flight_id, at=flight.ended_at))
+def _divert(flight: FlightRecord) -> tuple[str, FlightCommand]:
+    return f"{flight.key}/divert", DivertFlight(flight_id=flight.flight_id, at=flight.ended_at)
 
 
-def _land(flight: FlightRecord) -> Played:
-    return Played(f"{flight.key}/land", LandFlight(flight_id=flight.flight_id, at=flight.ended_at))
+def _land(flight: FlightRecord) -> tuple[str, FlightCommand]:
+    return f"{flight.key}/land", LandFlight(flight_id=flight.flight_id, at=flight.ended_at)
 
 
 _MAKE = (_schedule, _cancel, _depart, _divert, _land)

@@ -5,7 +5,7 @@ million of them takes SQLite two seconds, in which nobody's views could be commi
 """
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
@@ -35,6 +35,11 @@ _KEY = f"SELECT projection_key, view_table FROM projections WHERE {_PLACE}"
 _STATE = f"SELECT state, position FROM projections WHERE {_PLACE}"
 _CHANGE_STATE = f"UPDATE projections SET state = ?, since = ? WHERE {_PLACE}"
 _TELL = f"INSERT OR REPLACE INTO standings SELECT projection_key, ? FROM projections WHERE {_PLACE}"
+_FORGET = (
+    "DELETE FROM projections WHERE projection_key = ?",
+    "DELETE FROM letters WHERE projection_key = ?",
+    "DELETE FROM standings WHERE projection_key = ?",
+)
 _INDEXES = "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ? AND sql IS NOT NULL LIMIT 1"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -108,8 +113,8 @@ def drop(connection: sqlite3.Connection, table: ViewTable) -> bool:
     current = answering([one for one in find_builds(connection) if one.table.projection == table.projection])
     if current is not None and current.table.place == table.place:
         return False
-    for name in ("projections", "letters", "standings"):
-        connection.execute(f"DELETE FROM {name} WHERE projection_key = ?", (key,))
+    for statement in _FORGET:
+        connection.execute(statement, (key,))
     connection.execute("INSERT INTO dropped VALUES (?)", (view_table,))
     return True
 
@@ -119,17 +124,30 @@ def clear_some(connection: sqlite3.Connection) -> bool:
 
     The indexes go first: with them each row would take pages from all over the file with it.
     """
-    dropped: Sequence[tuple[str]] = connection.execute("SELECT view_table FROM dropped LIMIT 1").fetchall()
-    for (name,) in dropped:
-        # All are read before anything is dropped, which SQLite refuses while a statement is open.
-        for (index,) in connection.execute(_INDEXES, (name,)).fetchall():
-            connection.execute(f"DROP INDEX {quoted(index)}")
-            return True
-        some = f"SELECT key FROM {quoted(name)} ORDER BY key LIMIT {ROWS_AT_ONCE}"
-        if connection.execute(f"DELETE FROM {quoted(name)} WHERE key IN ({some})").rowcount < ROWS_AT_ONCE:
-            connection.execute(f"DROP TABLE {quoted(name)}")
-            connection.execute("DELETE FROM dropped WHERE view_table = ?", (name,))
-    return bool(dropped)
+    # Read to the end, since SQLite drops nothing while a statement is open.
+    dropped = connection.execute("SELECT view_table FROM dropped LIMIT 1").fetchall()
+    if not dropped:
+        return False
+    name: str = dropped[0][0]
+    indexes = connection.execute(_INDEXES, (name,)).fetchall()
+    if indexes:
+        connection.execute(_drop_index(indexes[0][0]))
+    elif connection.execute(_delete_some(name), (ROWS_AT_ONCE,)).rowcount < ROWS_AT_ONCE:
+        connection.execute(_drop_table(name))
+        connection.execute("DELETE FROM dropped WHERE view_table = ?", (name,))
+    return True
+
+
+def _drop_index(name: str) -> str:
+    return f"DROP INDEX {quoted(name)}"
+
+
+def _drop_table(name: str) -> str:
+    return f"DROP TABLE {quoted(name)}"
+
+
+def _delete_some(name: str) -> str:
+    return f"DELETE FROM {quoted(name)} WHERE key IN (SELECT key FROM {quoted(name)} ORDER BY key LIMIT ?)"
 
 
 def tell(connection: sqlite3.Connection, table: ViewTable, standing: Standing) -> None:

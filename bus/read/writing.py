@@ -78,17 +78,17 @@ class ViewAttempt:
         self.started = started
         self._writing = writing
         self._folded = folded
-        self._changes = changes
+        self.changes = changes
 
     async def commit(self) -> bool:
         try:
-            return await self._writing.view_store.commit(self._writing.table, self._changes)
+            return await self._writing.view_store.commit(self._writing.table, self.changes)
         except ValueError as error:
             raise self._folded.refused(error, [one.position for one in self.batch.events]) from error
 
     def done(self) -> frozenset[str]:
         self._writing.folding.commit(self._folded)
-        self._writing.parking.commit(self._changes.parked, (), self.batch.last)
+        self._writing.parking.commit(self.changes.parked, (), self.batch.last)
         return frozenset(self._folded.views)
 
 

@@ -46,10 +46,13 @@ BUILT = {
 
 PASSED = {
     "self._statement(size)",
-    "table.select(len(some))",
-    "table.delete(len(some))",
+    "held.select(len(some))",
+    "held.delete(len(some))",
     "statement",
     "create_table",
+    "_drop_index(indexes[0][0])",
+    "_drop_table(name)",
+    "_delete_some(name)",
     "f'SELECT key, payload FROM {quoted(held.name)} ORDER BY key'",
     "f'DROP TABLE {quoted(held.name)}'",
     "query",

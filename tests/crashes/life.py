@@ -3,20 +3,18 @@
 import os
 import re
 import selectors
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self, cast
+from typing import IO, Self
 
 import msgspec
 
-from tests.architecture.tree import ROOT
 from tests.crashes.notes import Line, Notes
+from tests.crashes.nursery import Nursery
 
 PATIENCE_S = 60
 """A worker that says nothing for so long hangs."""
@@ -41,38 +39,45 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Life:
-    """Starts a worker. `in_flight` lines are sent and not answered at a time.
+    """Starts a worker, in a nursery of `tests.crashes.worker`. `in_flight` lines are sent and not answered at a time.
 
     It may say nothing on standard error but its routine, and warnings of the events in `may_say`.
     """
 
     def __init__(
-        self, arguments: Sequence[str], *, folder: Path, notes: Notes, in_flight: int, may_say: Sequence[str] = ()
+        self,
+        nursery: Nursery,
+        arguments: Sequence[str],
+        *,
+        folder: Path,
+        notes: Notes,
+        in_flight: int,
+        may_say: Sequence[str] = (),
     ) -> None:
         self._notes = notes
         events = "|".join(["bus opened", "bus closed", "projection is run here", *may_say])
         self._may_say = re.compile(rf'\{{"timestamp": "[^"]+", "level": "(info|warning)", "event": "({events})"')
         self._in_flight_max = in_flight
         self._said = (folder / "stderr").open("w+b")
-        # Killed processes write no coverage, which takes a third of their time.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
         self._started = time.monotonic()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crashes.worker", "worker", *arguments],
-            cwd=folder,
-            env={**environment, "PYTHONPATH": str(ROOT)},
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-        )
-        self._stdin = cast(IO[bytes], self._process.stdin)
-        self._stdout = cast(IO[bytes], self._process.stdout)
+        stdin, to_worker = os.pipe()
+        from_worker, stdout = os.pipe()
+        self._stdin: IO[bytes] = os.fdopen(to_worker, "wb", buffering=0)
+        self._stdout: IO[bytes] = os.fdopen(from_worker, "rb", buffering=0)
+        try:
+            self._process = nursery.start(
+                arguments, folder=folder, stdin=stdin, stdout=stdout, stderr=self._said.fileno()
+            )
+        finally:
+            os.close(stdin)
+            os.close(stdout)
         os.set_blocking(self._stdin.fileno(), False)
         self._waiting: deque[Line] = deque()
         self._unwritten = memoryview(b"")
         self._unread = b""
         self._versions: dict[str, int] = {}
+        self._has_ended = False
+        """Whether it has closed its output."""
         self.answers = 0
         self.answer_bytes = 0
         self.lines = 0
@@ -100,7 +105,7 @@ class Life:
             if moment.is_closing:
                 self._stdin.close()
             until = time.monotonic() + moment.delay_s
-            while (left_s := until - time.monotonic()) > 0 and self._process.poll() is None:
+            while (left_s := until - time.monotonic()) > 0 and not self._has_ended:
                 self._exchange(selector, lines, left_s)
         self._process.kill()
         in_flight = len(self._waiting)
@@ -134,7 +139,7 @@ class Life:
                 self._exchange(selector, feed, PATIENCE_S)
         self._stdin.close()
         self._read_rest()
-        assert self._process.wait(PATIENCE_S) == 0
+        assert self._process.wait() == 0
         assert self._said_nothing()
 
     def _has_come(self, moment: Moment) -> bool:
@@ -163,6 +168,7 @@ class Life:
         if any(key.fileobj is self._stdout for key, _ in ready):
             chunk = os.read(self._stdout.fileno(), min(bytes_max or 65_536, 65_536))
             assert chunk or self._stdin.closed, f"the worker ended by itself: {self._words()}"
+            self._has_ended = not chunk
             self._take(chunk)
 
     def _fill(self, lines: Iterator[Line]) -> bool:

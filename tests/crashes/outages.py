@@ -12,11 +12,13 @@ from pathlib import Path
 import anyio
 import msgspec
 
+from tests.crashes import worker
 from tests.crashes.audit import EventAudit, audit_views
 from tests.crashes.jars import JARS
 from tests.crashes.life import Life
 from tests.crashes.load import Load
 from tests.crashes.notes import NOT_RECORDED, UNKNOWN, Line, Notes
+from tests.crashes.nursery import Nursery
 from tests.crashes.stores import in_schema
 from tests.support.postgres import PostgresServer
 
@@ -66,7 +68,7 @@ class Outages:
         """Raises `AssertionError` where a promise is broken."""
         how = "nothing"
         try:
-            with self._life() as life:
+            with worker.nursery() as nursery, self._life(nursery) as life:
                 lines = self._lines()
                 for _ in range(outages):
                     self._reach(life, lines, self._chance.randrange(1, 500))
@@ -93,9 +95,9 @@ class Outages:
         self.tally.not_recorded, self.tally.unknown = notes.failures[NOT_RECORDED], notes.failures[UNKNOWN]
         self.tally.found_recorded, self.tally.found_absent = notes.found_recorded, notes.found_absent
 
-    def _life(self) -> Life:
+    def _life(self, nursery: Nursery) -> Life:
         arguments = ("--app", "tests.crashes.jars:JARS", *self._stores.arguments)
-        return Life(arguments, folder=self._folder, notes=self._notes, in_flight=128, may_say=MAY_SAY)
+        return Life(nursery, arguments, folder=self._folder, notes=self._notes, in_flight=128, may_say=MAY_SAY)
 
     def _lines(self) -> Iterator[Line]:
         """What failed comes again before anything new."""

@@ -92,3 +92,12 @@ async def test_the_latest_of_a_board_come_in_order_of_departure_too(bus: Bus) ->
     await play(bus, *BOARD)
     board = await bus.query(GetDepartures(airport=Airport("EWR"), limit=2, latest=True))
     assert [line.flight_id for line in board] == ["second", "late"]
+
+
+async def test_a_board_begins_at_a_moment_if_that_is_asked_for(bus: Bus) -> None:
+    await play(bus, *BOARD)
+    since = DEPARTS_AT + timedelta(hours=1)
+    board = await bus.query(GetDepartures(airport=Airport("EWR"), since=since))
+    assert [line.flight_id for line in board] == ["second", "late"]
+    board = await bus.query(GetDepartures(airport=Airport("EWR"), since=since, limit=1, latest=True))
+    assert [line.flight_id for line in board] == ["late"]

@@ -13,10 +13,13 @@ from tests.support.stores import FakeEventStore, unavailable
 
 @pytest.fixture(autouse=True)
 def _no_collector_helps() -> Iterator[None]:
+    # What other tests have left need not be looked through again and again.
     gc.collect()
+    gc.freeze()
     gc.disable()
     yield
     gc.enable()
+    gc.unfreeze()
 
 
 def errors() -> int:

@@ -10,8 +10,9 @@ import pytest
 from bus.core.errors import BusError
 from bus.core.messages import Receipt, Recorded
 from bus.core.stored import Appended, Checkpoint, Claim, Stale, ViewChanges
-from bus.read.projector import Attempt, Projector
+from bus.read.projector import Projector
 from bus.read.subscription import Subscription
+from bus.read.writing import ViewAttempt
 from bus.runtime.dispatcher import Dispatcher
 from bus.runtime.feed import Feed
 from bus.write import directory
@@ -58,7 +59,7 @@ def checkpoint_before_views(patch: Patch) -> None:
     """The checkpoint has a transaction of its own, before that of the views."""
     commit = Projector._commit
 
-    async def in_two(self: Projector, attempt: Attempt) -> None:
+    async def in_two(self: Projector, attempt: ViewAttempt) -> None:
         changes = attempt.changes
         if changes.expected != changes.checkpoint:
             alone = ViewChanges(changes.expected, changes.checkpoint, (), ())
@@ -66,7 +67,8 @@ def checkpoint_before_views(patch: Patch) -> None:
                 self._lose_ownership()
                 return
             changes = msgspec.structs.replace(changes, expected=changes.checkpoint)
-        await commit(self, msgspec.structs.replace(attempt, changes=changes))
+        attempt.changes = changes
+        await commit(self, attempt)
 
     patch.setattr(Projector, "_commit", in_two)
 

@@ -10,8 +10,9 @@ from bus.core.letters import DeadLetter
 from bus.core.stored import Checkpoint, ViewChanges, ViewTable
 from bus.memory import MemoryViewStore
 from bus.read.parking import Parking
-from bus.read.projector import Attempt, Projector
+from bus.read.projector import Projector
 from bus.read.replaying import Replaying
+from bus.read.writing import ViewAttempt
 
 Patch = pytest.MonkeyPatch
 
@@ -36,9 +37,10 @@ def park_without_a_letter(patch: Patch) -> None:
     """The checkpoint passes the event, and nobody keeps it."""
     commit = Projector._commit
 
-    async def careless(self: Projector, attempt: Attempt) -> None:
+    async def careless(self: Projector, attempt: ViewAttempt) -> None:
         changes = msgspec.structs.replace(attempt.changes, parked=())
-        await commit(self, msgspec.structs.replace(attempt, changes=changes))
+        attempt.changes = changes
+        await commit(self, attempt)
 
     patch.setattr(Projector, "_commit", careless)
 

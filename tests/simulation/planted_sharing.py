@@ -10,7 +10,8 @@ import pytest
 from bus.core.stored import Append, Appended, Checkpoint, Claim, ViewChanges, ViewTable
 from bus.memory import MemoryEventStore, MemoryViewStore
 from bus.read.folding import Folding
-from bus.read.projector import Attempt, Projector
+from bus.read.projector import Projector
+from bus.read.writing import ViewAttempt
 from bus.write.commit import Committed
 from bus.write.deciding import Turn
 from bus.write.settling import Settling
@@ -75,9 +76,10 @@ def name_no_epoch(patch: Patch) -> None:
     """A projector commits without saying under which lease."""
     commit = Projector._commit
 
-    async def nameless(self: Projector, attempt: Attempt) -> None:
+    async def nameless(self: Projector, attempt: ViewAttempt) -> None:
         changes = msgspec.structs.replace(attempt.changes, epoch=0)
-        await commit(self, msgspec.structs.replace(attempt, changes=changes))
+        attempt.changes = changes
+        await commit(self, attempt)
 
     patch.setattr(Projector, "_commit", nameless)
 
@@ -175,7 +177,7 @@ def take_itself_for_the_holder_until_a_commit_is_refused(patch: Patch) -> None:
 def take_a_commit_in_doubt_for_done(patch: Patch) -> None:
     """After a commit of views that failed nobody looks whether it has happened."""
 
-    async def sure(self: Projector, attempt: Attempt) -> None:
+    async def sure(self: Projector, attempt: ViewAttempt) -> None:
         self._advance(attempt)
 
     patch.setattr(Projector, "_make_certain", sure)

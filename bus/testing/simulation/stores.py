@@ -253,11 +253,22 @@ class SimulatedViewStore(Disk):
 
     async def switch(self, table: ViewTable, epoch: int, over: ViewTable, since: datetime) -> bool:
         await self.read(self._world.faults.view_read_fails)
-        return await self.at_server(lambda: at_once(self._world.views.switch(table, epoch, over, since)))
+        done = await self.at_server(lambda: at_once(self._world.views.switch(table, epoch, over, since)))
+        return self._heard("switch", table, done)
 
     async def drop(self, table: ViewTable) -> bool:
         await self.read(self._world.faults.view_read_fails)
-        return await self.at_server(lambda: at_once(self._world.views.drop(table)))
+        done = await self.at_server(lambda: at_once(self._world.views.drop(table)))
+        return self._heard("drop", table, done)
+
+    def _heard(self, what: str, table: ViewTable, done: bool) -> bool:
+        """The answer, unless it is lost."""
+        place = f"{table.projection} version {table.version} build {table.build}"
+        self._world.history.note(what, f"{place}{'' if done else ' refused'}")
+        if self._world.happens(self._world.faults.view_answer_lost):
+            self._world.history.note(f"{what}'s answer lost", place)
+            raise Broken("the connection is gone")
+        return done
 
     async def tell(self, table: ViewTable, standing: Standing) -> None:
         await self._world.views.tell(table, standing)

@@ -37,7 +37,7 @@ def test_every_command_has_a_place() -> None:
         (["fly"], "fly"),
         (["demo", "--limit", "0"], "Must be >= 1"),
         (["demo", "--limit", "many"], "many"),
-        (["demo", "--speed", "9"], "--speed"),
+        (["demo", "--pace", "9"], "--pace"),
         (["demo", "file.csv"], "file.csv"),
         (["demo", "--store"], "--store"),
         (["demo", "--input", "\udcff.csv"], "'\\udcff.csv' is not UTF-8"),

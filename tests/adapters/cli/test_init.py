@@ -56,7 +56,7 @@ def test_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 def test_without_the_demos_packages_the_rest_works_and_the_demo_says_why(tmp_path: Path) -> None:
-    ignored = shutil.ignore_patterns("demo.py", "flights", "__pycache__")
+    ignored = shutil.ignore_patterns("demo", "flights", "__pycache__")
     for folder in ("bus", "adapters"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     installed = WITHOUT.format(root=str(ROOT), copy=str(tmp_path))

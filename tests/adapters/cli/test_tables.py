@@ -4,11 +4,13 @@ import io
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from rich.console import Console
 from rich.table import Table
 
 from adapters.cli import tables
+from bus import DeadLetter
 from domain.flight import Airport, FlightId, Status
 from readmodels.aircraft_day import AircraftDay, Leg
 from readmodels.departures import Departure
@@ -18,9 +20,9 @@ NEW_YORK = ZoneInfo("America/New_York")
 AT = datetime(2013, 1, 2, 4, 59, tzinfo=UTC)
 
 
-def lines(table: Table) -> list[str]:
+def lines(table: Table, width: int = 80) -> list[str]:
     out = io.StringIO()
-    Console(file=out, width=80).print(table)
+    Console(file=out, width=width).print(table)
     return [" ".join(line.split()) for line in out.getvalue().splitlines()]
 
 
@@ -58,6 +60,45 @@ def test_a_board_is_in_the_time_of_its_airport() -> None:
 
 def test_an_empty_board_is_a_board() -> None:
     assert "Departures from JFK, local time" in lines(tables.board("JFK", [], NEW_YORK))
+
+
+def test_a_live_board_names_carriers_keeps_its_width_and_has_a_line_below() -> None:
+    names = {"B6": "JetBlue Airways of New York"}
+    late = departure(Status.DEPARTED, AT + timedelta(minutes=50), timedelta(minutes=50))
+    found = lines(tables.live_board("JFK", [departure(Status.CANCELLED), late], NEW_YORK, names, "position 7"))
+    assert "01 Jan 23:59 B6 1018 JetBlue Airways o… BOS cancelled" in found
+    assert "01 Jan 23:59 B6 1018 JetBlue Airways o… BOS departed 00:49 +50 min" in found
+    assert found[-1] == "position 7"
+    assert "01 Jan 23:59 B6 1018 B6 BOS cancelled" in lines(
+        tables.live_board("JFK", [departure(Status.CANCELLED)], NEW_YORK, {}, "")
+    )
+    empty, full = [
+        Console(width=80).measure(tables.live_board("JFK", board, NEW_YORK, names, "")).maximum
+        for board in ([], [late])
+    ]
+    assert empty <= full <= 80
+
+
+def test_dead_letters_are_named_whole_and_in_one_line() -> None:
+    letter = DeadLetter(
+        projection="departures",
+        version=1,
+        key="UA-1545-2013-01-01-EWR",
+        position=4_711,
+        stream="flight-UA-1545-2013-01-01-EWR",
+        stream_version=2,
+        name="flight-departed",
+        error="ValueError: two\nlines",
+        attempts=5,
+        first_at=AT,
+        last_at=AT,
+        trace_id=None,
+    )
+    found = lines(tables.dead_letters([letter, msgspec.structs.replace(letter, position=4_712, error=None)]), width=120)
+    assert f"{letter.id} flight-departed 5 2013-01-02 04:59:00 ValueError: two lines" in found
+    assert "departures:1:4712:UA-1545-2013-01-01-EWR flight-departed 5 2013-01-02 04:59:00 waits" in found
+    narrow = lines(tables.dead_letters([letter]), width=80)
+    assert any(line.startswith(f"{letter.id} ") for line in narrow)
 
 
 def test_punctuality_is_told_with_names_and_signs() -> None:

@@ -13,7 +13,9 @@ from bus import Bus, Limits
 from tests.contracts.entries import NOON, entry, places
 from tests.contracts.event_reading import EventReadingLaws
 from tests.contracts.event_store import EventStoreLaws, NewStore
+from tests.contracts.leases import LeaseLaws, NewPair
 from tests.contracts.snapshots import SnapshotLaws
+from tests.contracts.view_builds import SharedBuildLaws, ViewBuildLaws
 from tests.contracts.view_store import NewViewStore, ViewStoreLaws
 from tests.support.ledger import LEDGER, Deposit, GetJournal
 from tests.support.pgbouncer import SESSIONS, PgBouncer, installed
@@ -51,10 +53,20 @@ class TestPooledEventStore(EventStoreLaws, EventReadingLaws, SnapshotLaws):
         return lambda: PostgresEventStore(pooled_url())
 
 
-class TestPooledViewStore(ViewStoreLaws):
+class TestPooledViewStore(ViewStoreLaws, ViewBuildLaws):
     @pytest.fixture
     def new_store(self, pooled_url: Callable[[], str]) -> NewViewStore:
         return lambda: PostgresViewStore(pooled_url())
+
+
+class TestPooledLeases(LeaseLaws, SharedBuildLaws):
+    @pytest.fixture
+    def new_pair(self, pooled_url: Callable[[], str]) -> NewPair:
+        def pair() -> tuple[PostgresViewStore, PostgresViewStore]:
+            url = pooled_url()
+            return PostgresViewStore(url), PostgresViewStore(url)
+
+        return pair
 
 
 async def test_the_pooler_gives_each_transaction_another_session(pooled_url: Callable[[], str]) -> None:

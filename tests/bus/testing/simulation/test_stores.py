@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from bus import Limits, StoreUnavailable
@@ -20,6 +21,7 @@ from tests.simulation.shop import SHELVES, SHOP, Stock
 STOCKED = NewEvent("stocked", b'{"$type":"stocked","count":3}')
 BATCH = [Append("item-a", 0, (STOCKED,), "c1", Stock("a", 3))]
 TABLE = table_of(SHELVES)
+NEXT = msgspec.structs.replace(TABLE, build=1)
 SHELF = StoredView("a", b'{"item":"a","left":3,"events":1}', (3,))
 NONE = Faults.none()
 
@@ -100,6 +102,10 @@ def test_reads_fail() -> None:
         store.find_commands([]),
         views.prepare([TABLE]),
         views.load(TABLE, []),
+        views.build(NEXT, EPOCH),
+        views.switch(NEXT, 0, TABLE, EPOCH),
+        views.drop(NEXT),
+        views.builds(),
     ]
     assert all(isinstance(run(read)[0], StoreUnavailable) for read in reads)
 
@@ -134,6 +140,18 @@ def test_a_commit_of_views_fails_in_each_way(fault: str, error: type[Exception],
     changes = ViewChanges(Checkpoint(), Checkpoint(1), (), ())
     assert isinstance(run(SimulatedViewStore(one).commit(TABLE, changes))[0], error)
     assert one.checkpoints()["shelves"].position == position
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_switch_and_a_drop_happen_whether_or_not_the_answer_arrives(is_lost: bool) -> None:
+    one = world(view_answer_lost=float(is_lost))
+    store = SimulatedViewStore(one)
+    run(store.build(NEXT, EPOCH))
+    outcomes = [run(store.switch(NEXT, 0, TABLE, EPOCH))[0]]
+    assert [build.state for build in at_once(one.views.builds())] == ["replaced", "answering"]
+    outcomes.append(run(store.drop(TABLE))[0])
+    assert [build.table for build in at_once(one.views.builds())] == [NEXT]
+    assert [type(outcome) for outcome in outcomes] == [Broken if is_lost else bool] * 2
 
 
 def test_a_snapshot_knows_the_least_checkpoint_that_was_read_from_it() -> None:

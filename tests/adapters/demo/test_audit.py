@@ -4,14 +4,17 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from adapters.audit import FAULTS_MAX, audit
 from adapters.demo import TRAFFIC
+from adapters.demo.audit import FAULTS_MAX, audit
+from adapters.demo.poison import Poison
 from adapters.flights import FlightRecords, commands, read_flights
 from adapters.flights.zones import DATA
-from bus import Bus, MemoryEventStore, MemoryViewStore
+from bus import Bus, DeadLetter, MemoryEventStore, MemoryViewStore
 from bus.core.stored import Checkpoint, StoredEvent, StoredView, ViewChanges, ViewTable
 from domain.flight import Status
+from readmodels.departures import DEPARTURES
 from readmodels.statuses import STATUSES, StatusCount
 from tests.contracts.entries import NOON
 
@@ -123,3 +126,56 @@ async def test_an_event_that_is_gone_is_found() -> None:
     assert "after position 30 comes 32" in found.faults
     assert any(fault.startswith("stream flight-") for fault in found.faults)
     assert len(found.faults) <= FAULTS_MAX
+
+
+FLIGHT_ID = RECORDS.flights[0].flight_id
+BOARDS = ViewTable(DEPARTURES.name, DEPARTURES.version, DEPARTURES.indexes)
+
+
+async def parked(event_store: MemoryEventStore, view_store: MemoryViewStore) -> list[DeadLetter]:
+    """Plays with a flight that is parked from its departure on; its letters, with the last one first."""
+    async with Bus(Poison(RECORDS.flights[0]).application(), event_store=event_store, view_store=view_store) as bus:
+        await bus.send_many([one.command for one in commands(RECORDS.flights)])
+        await bus.wait_settled()
+        return [letter async for letter in bus.dead_letters()][::-1]
+
+
+async def change_letters(view_store: MemoryViewStore, *, put: Sequence[DeadLetter], gone: Sequence[DeadLetter]) -> None:
+    async with view_store:
+        checkpoint = (await view_store.prepare([BOARDS]))[BOARDS]
+        places = tuple([(letter.key, letter.position) for letter in gone])
+        assert await view_store.commit(
+            BOARDS, ViewChanges(checkpoint, checkpoint, (), (), parked=tuple(put), unparked=places)
+        )
+
+
+@pytest.mark.anyio
+async def test_what_is_parked_is_missing_from_its_view_alone() -> None:
+    events, views = MemoryEventStore(), MemoryViewStore()
+    assert [letter.name for letter in await parked(events, views)] == ["flight-landed", "flight-departed"]
+    found = await audit(TRAFFIC, events, views)
+    assert (found.faults, found.views_match, found.letters, found.lag_events) == ((), True, 2, 0)
+
+
+@pytest.mark.anyio
+async def test_a_letter_that_is_gone_without_its_event_in_the_view_is_found() -> None:
+    events, views = MemoryEventStore(), MemoryViewStore()
+    landing, departure = await parked(events, views)
+    await change_letters(views, put=(), gone=[departure])
+    assert (
+        f"departures: the view '{FLIGHT_ID}' is not what the events say" in (await audit(TRAFFIC, events, views)).faults
+    )
+    await change_letters(views, put=[departure], gone=[landing])
+    found = await audit(TRAFFIC, events, views)
+    assert not found.views_match
+    overtaken = f"departures: the event at position {landing.position} of '{FLIGHT_ID}' overtook one that is parked"
+    assert overtaken in found.faults
+
+
+@pytest.mark.anyio
+async def test_a_letter_of_no_event_is_found() -> None:
+    events, views = MemoryEventStore(), MemoryViewStore()
+    landing, _ = await parked(events, views)
+    await change_letters(views, put=[replace(landing, position=91)], gone=())
+    found = await audit(TRAFFIC, events, views)
+    assert found.faults == (f"departures: '{FLIGHT_ID}' has a letter of position 91, and no event there",)

@@ -1,7 +1,7 @@
 """Audit: proves after the fact that a store is whole and that its views are what its events say.
 
 It reads what is in the stores and folds it with the pure functions of the projections; nothing of the projectors or
-of their cache has a part in it.
+of their cache has a part in it. What the views have not seen must be parked as dead letters, and nothing else may be.
 """
 
 from collections import Counter
@@ -30,7 +30,10 @@ class Audit(msgspec.Struct, frozen=True):
     views: int
     """Views compared."""
     views_match: bool
-    """Whether each view in the store equals the fold of all events, and no view is missing or too many."""
+    """Whether each view in the store equals the fold of all events that are not parked for it, and no view is missing
+    or too many."""
+    letters: int
+    """Events that are parked for a view."""
     lag_events: int
     """How many events the view furthest behind has not seen."""
     faults: tuple[str, ...]
@@ -44,14 +47,17 @@ async def audit(application: Application, event_store: EventStore, view_store: V
     """
     found = _Found(application)
     async with event_store, view_store:
+        builds = await view_store.builds()
+        tables = [_table(projection, builds) for projection in application.projections]
+        await view_store.prepare(tables)
+        for table in tables:
+            await found.take_letters(table, view_store)
         while page := await event_store.page(found.last, PAGE_EVENTS):
             found.take(page)
         head = await event_store.head()
         if head != found.last:
             found.fault(f"{event_store.url} says that it ends at position {head}, but reading it ends at {found.last}")
-        builds = await view_store.builds()
-        tables = [_table(projection, builds) for projection in application.projections]
-        await view_store.prepare(tables)
+        found.compare_letters()
         lag, views = 0, 0
         async with view_store.snapshot() as reader:
             for projection, table in zip(application.projections, tables, strict=True):
@@ -62,6 +68,7 @@ async def audit(application: Application, event_store: EventStore, view_store: V
         by_event=dict(found.by_event),
         views=views,
         views_match=found.views_match,
+        letters=found.letters,
         lag_events=lag,
         faults=tuple(found.faults),
     )
@@ -79,11 +86,24 @@ class _Found:
         self.views_match = True
         self._versions: dict[str, int] = {}
         self._views: dict[str, dict[str, View]] = {one.name: {} for one in application.projections}
+        self._parked: set[tuple[str, int, str]] = set()
+        """Projection, position and key of each letter."""
+        self._met: set[tuple[str, int, str]] = set()
+        """Those of them whose events have been taken."""
+        self._waiting: set[tuple[str, str]] = set()
+        """Their projections and keys."""
         self._projections: Sequence[Projection[Any, Any]] = application.projections
 
     def fault(self, description: str) -> None:
         if len(self.faults) < FAULTS_MAX:
             self.faults.append(description)
+
+    async def take_letters(self, table: ViewTable, view_store: ViewStore) -> None:
+        """Notes what is parked, before any event is taken."""
+        after = (0, "")
+        while page := await view_store.letters(table, after=after, limit=PAGE_EVENTS):
+            self._parked |= {(table.projection, letter.position, letter.key) for letter in page}
+            after = page[-1].position, page[-1].key
 
     def take(self, page: Sequence[StoredEvent]) -> None:
         """Counts events, checks that none is missing, and folds them into every projection."""
@@ -107,6 +127,8 @@ class _Found:
         try:
             keys = projection.key(recorded)
             for key in (keys,) if isinstance(keys, str) else keys:
+                if self._parked and self._is_parked(projection.name, recorded.position, key):
+                    continue
                 view = projection.project(views.get(key), recorded, key)
                 if isinstance(view, Removed):
                     views.pop(key, None)
@@ -115,6 +137,26 @@ class _Found:
         except Exception as error:
             # Where an event is missing the later ones may make no sense; the audit has to go on and say so.
             self._view_fault(f"{projection.name}: the event at position {recorded.position} cannot be folded: {error}")
+
+    def _is_parked(self, projection: str, position: int, key: str) -> bool:
+        place = (projection, position, key)
+        if place in self._parked:
+            self._met.add(place)
+            self._waiting.add((projection, key))
+            return True
+        if (projection, key) in self._waiting:
+            self._view_fault(f"{projection}: the event at position {position} of {key!r} overtook one that is parked")
+        return False
+
+    @property
+    def letters(self) -> int:
+        """How many events are parked for a view."""
+        return len(self._parked)
+
+    def compare_letters(self) -> None:
+        """Looks whether each letter is that of an event, when all events have been taken."""
+        for projection, position, key in sorted(self._parked - self._met):
+            self._view_fault(f"{projection}: {key!r} has a letter of position {position}, and no event there")
 
     async def compare(self, projection: Projection[Any, Any], table: ViewTable, reader: ViewReader) -> int:
         """Compares all views of a projection with those in the store; returns how many there should be."""

@@ -13,6 +13,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     input: str
     flights: int
     commands: int
+    commands_left: int = 0
+    """Not played, since it was interrupted."""
     rejected: int
     rejected_by_code: dict[str, int]
     duplicates: int
@@ -36,7 +38,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Counted in the store afterwards, event by event."""
     views_compared: int
     views_match: bool
-    """Whether every view equals a fold of the whole store, computed apart from the projectors."""
+    """Whether every view equals a fold of the whole store but for what is parked, made apart from the projectors."""
+    dead_letters: int = 0
+    """Events that are parked for a view."""
     projection_lag_events: int
     faults: list[str]
     """What the audit found wrong."""
@@ -53,6 +57,10 @@ def sentences(summary: Summary) -> Sequence[str]:
         f"{summary.events:,} events recorded; {summary.rejected:,} commands rejected; "
         f"{summary.rows_unusable:,} rows unusable.",
     ]
+    if summary.commands_left:
+        lines.append(
+            f"It was interrupted: {summary.commands_left:,} commands are left; the same --store goes on with them."
+        )
     if summary.event_store_events_before:
         lines.append(
             f"The store held {summary.event_store_events_before:,} events before; {summary.duplicates:,} commands were "
@@ -63,7 +71,7 @@ def sentences(summary: Summary) -> Sequence[str]:
     if summary.nothing_lost:
         lines.append(
             f"Nothing is lost: {summary.event_store_events:,} events counted in the store, without a gap; all "
-            f"{summary.views_compared:,} views equal a fold of them."
+            f"{summary.views_compared:,} views equal a fold of {_those(summary.dead_letters)}."
         )
     else:
         lines.append(
@@ -75,3 +83,7 @@ def sentences(summary: Summary) -> Sequence[str]:
     if summary.trace_id is not None:
         lines.append(f"Traces were sent; that of one command is {summary.trace_id}.")
     return lines
+
+
+def _those(dead_letters: int) -> str:
+    return "them" if not dead_letters else f"those that are not parked; {dead_letters:,} are, and wait for a retry"

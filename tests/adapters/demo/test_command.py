@@ -2,21 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from adapters import demo
-from adapters.audit import Audit
 from adapters.cli import run, stores
-from adapters.cli.failures import Failure
-from adapters.demo import TRAFFIC, Tally, chunks
-from adapters.flights import FlightRecords, commands, read_flights
-from bus import Bus, MemoryEventStore, ProjectionTimeout, StoreUnavailable
-from bus.core.stored import Append, Appended
+from bus import MemoryEventStore
 from tests.adapters.flights.rows import row, write
 
 CANCELLED = row(flight="2", dep_time="", tailnum="NA")
@@ -177,76 +169,44 @@ def test_lost_events_are_told_and_fail_the_run(
     assert "Traceback" not in captured.err
 
 
-@pytest.mark.parametrize(
-    ("changed", "lost"),
-    [({}, False), ({"events": 9}, True), ({"events": 11}, True), ({"lag_events": 1}, True), ({"faults": ("x",)}, True)],
-)
-def test_nothing_is_lost_only_if_the_store_holds_what_was_answered_for(changed: dict[str, Any], lost: bool) -> None:
-    sound = Audit(events=10, by_event={}, views=3, views_match=True, lag_events=0, faults=())
-    tally = Tally()
-    tally.by_event["flight-scheduled"] = 6
-    found = demo.summarise(
-        path=demo.WEEK,
-        records=FlightRecords([], []),
-        tally=tally,
-        shown=demo.Shown({}, [], [], None, {}),
-        found=replace(sound, **changed),
-        before=4,
-        seconds=1.0,
-        store="memory:",
-        views="memory:",
+def test_a_board_to_watch_is_told_by_lines_where_there_is_no_terminal(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["demo", "--limit", "300", "--store", store, "--watch", "ewr", "--speed", "1e9"]) == 0
+    captured = capsys.readouterr()
+    lines = [line for line in captured.out.splitlines() if line.startswith("EWR ")]
+    assert lines[-1].endswith(" 0 events behind: 20 landed")
+    assert "position 900, " in lines[-1]
+    assert "300 flights played as 900 commands" in captured.out
+    assert "Nothing is lost: 900 events" in captured.out
+    assert "\x1b" not in captured.out + captured.err
+
+
+def test_an_airport_without_flights_is_refused_by_the_names_of_those_that_have_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "flights.db"
+    assert run(["demo", "--limit", "50", "--store", f"sqlite:///{path}", "--watch", "LHR"]) == 2
+    assert capsys.readouterr().err == (
+        "doubledecker: no flight of the input departs from 'LHR', so there is no board to watch: its airports are "
+        "EWR, JFK, LGA\n"
     )
-    assert found.nothing_lost is not lost
+    assert not path.exists()
 
 
-class FailingEventStore(MemoryEventStore):
-    """Its disk is full after the first append."""
-
-    appends = 0
-
-    async def append(self, batch: Sequence[Append], recorded_at: datetime) -> Appended:
-        self.appends += 1
-        if self.appends > 1:
-            raise StoreUnavailable("the disk is full", store=self.url)
-        return await super().append(batch, recorded_at)
-
-
-@pytest.mark.anyio
-async def test_a_store_that_fails_ends_the_run_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "CHUNK_COMMANDS", 10)
-    played = list(commands(read_flights(demo.WEEK, limit=20).flights))
-    shown: list[int] = []
-    async with Bus(TRAFFIC, event_store=FailingEventStore()) as bus:
-        with pytest.raises(Failure, match=r"stopped after 10 commands: .*disk is full.*same --store"):
-            await Tally().play(bus, played, shown.append)
-    assert shown == [10]
-
-
-class LateBus:
-    """A bus whose read models need some waits, or for ever."""
-
-    def __init__(self, *reached: int) -> None:
-        self.reached = list(reached)
-
-    async def wait_projected(self, position: int) -> None:
-        at = self.reached.pop(0)
-        if at < position:
-            raise ProjectionTimeout("not yet", projection="departures", position=position, at=at)
-
-
-@pytest.mark.anyio
-async def test_read_models_are_waited_for_as_long_as_they_move() -> None:
-    late: Any = LateBus(3, 6, 10)
-    await demo.caught_up(late, 10)
-    assert late.reached == []
-    stuck: Any = LateBus(3, 6, 6, 10)
-    with pytest.raises(ProjectionTimeout):
-        await demo.caught_up(stuck, 10)
-
-
-def test_chunks_hold_everything_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "CHUNK_COMMANDS", 7)
-    played = list(commands(read_flights(demo.WEEK, limit=9).flights))
-    found = list(chunks(iter(played)))
-    assert [one for chunk in found for one in chunk] == played
-    assert {len(chunk) for chunk in found[:-1]} == {7}
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--watch", "EWR", "--json"], "--watch writes a board to standard output, and --json nothing but JSON"),
+        (["--keep"], "it needs --poison"),
+        (["--poison", "--keep", "--store", "memory:"], "memory: is forgotten at the end"),
+        (["--speed", "0"], "Must be > 0"),
+        (["--speed", "nan"], "--speed"),
+        (["--speed", "inf"], "Must be <="),
+    ],
+)
+def test_what_cannot_go_together_is_refused(arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["demo", *arguments]) == 2
+    captured = capsys.readouterr()
+    assert why in captured.err
+    assert captured.out == ""

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from adapters.summary import Summary, sentences
+from adapters.demo.summary import Summary, sentences
 
 FINE = Summary(
     input="week.csv",
@@ -43,3 +43,12 @@ def test_what_is_wrong_is_not_overlooked() -> None:
 
 def test_a_trace_is_named_where_traces_were_sent() -> None:
     assert "that of one command is abc." in sentences(replace(FINE, trace_id="abc"))[-1]
+
+
+def test_what_is_parked_is_no_part_of_the_proof_and_is_told() -> None:
+    text = "\n".join(sentences(replace(FINE, dead_letters=2)))
+    assert "all 4 views equal a fold of those that are not parked; 2 are, and wait for a retry." in text
+
+
+def test_an_interrupted_run_says_what_is_left() -> None:
+    assert "It was interrupted: 5 commands are left" in "\n".join(sentences(replace(FINE, commands_left=5)))
