@@ -1,7 +1,7 @@
 """Asking: leaves a request for whoever runs a projection, waits for the answer, and prints it."""
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
 import anyio
@@ -12,7 +12,9 @@ from adapters.cli.failures import Refused
 from bus import Request
 from bus.core.letters import Action
 from bus.core.stored import ViewTable
-from bus.ports import ViewDesk
+
+if TYPE_CHECKING:
+    from adapters.cli.stores import ViewDesk, ViewStore
 
 LOOK_INTERVAL_S: Final = 0.1
 """How often it is looked whether a request was answered."""
@@ -51,7 +53,7 @@ def request_of(
     )
 
 
-async def ask(desk: ViewDesk, request: Request, wait_s: float) -> int:
+async def ask(desk: "ViewDesk | ViewStore", request: Request, wait_s: float) -> int:
     """Asks, waits, and prints what became of it; the exit code is 1 where it was not done, or not yet."""
     await desk.ask(request)
     found: Request | None = None
@@ -70,7 +72,7 @@ async def ask(desk: ViewDesk, request: Request, wait_s: float) -> int:
     return 0 if found.is_done else 1
 
 
-def unknown(desk: ViewDesk, projection: str, known: list[str]) -> Refused:
+def unknown(desk: "ViewDesk | ViewStore", projection: str, known: list[str]) -> Refused:
     """For a projection that has no views there."""
     there = f"; it has those of {', '.join(dict.fromkeys(known))}" if known else ""
     return Refused(f"{desk.url} has no views of a projection {projection!r}{there}")

@@ -4,14 +4,16 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from adapters.cli.failures import Refused
 from bus import Unusable
 from bus.core.builds import ANSWERING, BUILDING, REPLACED, Build, Standing, State, answering
-from bus.ports import EventStore, ViewDesk
+
+if TYPE_CHECKING:
+    from adapters.cli.stores import EventStore, ViewDesk, ViewStore
 
 WINDOW_S: Final = 30.0
 """Over how much time a rate is taken; what is being built rests for seconds between two transactions."""
@@ -63,7 +65,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class Looking:
     """Looks again and again, and so sees at what rate positions go forward."""
 
-    def __init__(self, desk: ViewDesk, events: EventStore | None) -> None:
+    def __init__(self, desk: "ViewDesk | ViewStore", events: "EventStore | None") -> None:
         self.desk = desk
         self._events = events
         self._seen: dict[tuple[str, int, int], deque[tuple[float, int]]] = {}

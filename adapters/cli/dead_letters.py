@@ -10,7 +10,6 @@ import msgspec
 from rich.console import Console
 
 from adapters.cli import stores, tables
-from adapters.cli.app import in_one_line
 from adapters.cli.asking import ask, desk_url, request_of, unknown
 from adapters.cli.failures import Failure, Refused
 from bus import DeadLetter

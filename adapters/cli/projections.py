@@ -3,7 +3,7 @@
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import cyclopts
@@ -18,7 +18,9 @@ from adapters.cli.failures import Refused
 from adapters.cli.lag_table import lag_table, utc_now
 from bus.core.builds import Build, answering
 from bus.core.letters import Action
-from bus.ports import ViewDesk
+
+if TYPE_CHECKING:
+    from adapters.cli.stores import ViewDesk, ViewStore
 
 INTERVAL_S: Final = 1.0
 
@@ -225,7 +227,7 @@ async def _act(url: str, name: str, action: Action, to_drop: tuple[int, int | No
 
 
 async def _asked(
-    desk: ViewDesk, name: str, action: Action, to_drop: tuple[int, int | None] | None, wait_s: float
+    desk: "ViewDesk | ViewStore", name: str, action: Action, to_drop: tuple[int, int | None] | None, wait_s: float
 ) -> int:
     builds = await desk.builds()
     own = [one for one in builds if one.table.projection == name]
