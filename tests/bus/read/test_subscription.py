@@ -1,71 +1,15 @@
 """Subscription: every event once and in order, from pages or feed; decoded only where it is of interest."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
 
 import anyio
 import pytest
 
-from bus import Event, Limits, MemoryEventStore, Recorded
-from bus.core.stored import Append, Checkpoint, NewEvent, StoredEvent
-from bus.read.subscription import Slice, Subscription
+from bus import MemoryEventStore
+from bus.core.stored import Checkpoint, NewEvent, StoredEvent
 from bus.runtime.feed import Feed
-from bus.runtime.reply import reply_factory
 from tests.support.ledger import LEDGER, Deposited, NoteWritten
-
-NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
-DEPOSITED = NewEvent("deposited", b'{"$type":"deposited","amount":1}')
-NOTE_WRITTEN = NewEvent("note-written", b'{"$type":"note-written"}')
-
-
-class Bench:
-    """A store, a feed and one subscription to deposits."""
-
-    def __init__(self, *, shared: bool = False, feed_events_max: int = 100, **limits: float) -> None:
-        self.store = MemoryEventStore(shared=shared)
-        self.feed = Feed(feed_events_max)
-        self.limits = Limits(**limits)  # type: ignore[arg-type]
-        self._versions: dict[str, int] = {}
-
-    def subscription(self, after: int = 0, *, foreign: frozenset[str] = frozenset({"note"})) -> Subscription:
-        return Subscription(
-            Checkpoint(after),
-            [Deposited],
-            foreign,
-            store=self.store,
-            schema=LEDGER.schema,
-            feed=self.feed,
-            new_reply=reply_factory(),
-            limits=self.limits,
-        )
-
-    async def append(self, *events: NewEvent, stream: str = "account-a", publish: bool = True) -> int:
-        """Appends as a bus would (or, if it is not published, another writer); returns the last position."""
-        version = self._versions.get(stream, 0)
-        entry = Append(stream, version, events, f"{stream} {version}", b"")
-        appended = await self.store.append([entry], NOON)
-        self._versions[stream] = version + len(events)
-        if publish:
-            await self.publish(appended.position_before, len(events))
-        return appended.position_before + len(events)
-
-    async def publish(self, before: int, count: int) -> None:
-        self.feed.publish(
-            before,
-            [recorded for one in await self.store.page(before, count) for recorded in LEDGER.schema.recorded(one)],
-        )
-
-
-def positions(events: Sequence[Recorded[Event]]) -> list[int]:
-    return [one.position for one in events]
-
-
-async def take(subscription: Subscription) -> Slice:
-    """The next slice, or a failed test where it does not come."""
-    with anyio.fail_after(60):
-        found = await subscription.next()
-    assert found is not None
-    return found
+from tests.support.subscribing import DEPOSITED, NOON, NOTE_WRITTEN, Bench, positions, take
 
 
 async def test_the_same_slice_comes_again_until_it_is_accepted() -> None:
@@ -303,103 +247,3 @@ async def test_a_slice_is_live_where_it_reaches_the_end_of_the_store() -> None:
         subscription.accept(level.last)
         await bench.append(DEPOSITED)
         assert (await take(subscription)).is_live
-
-
-class Told(MemoryEventStore):
-    """Notes what it is asked for, and fails when it is told to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[int] = []
-        self.fails = False
-
-    async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
-        self.asked.append(after)
-        if self.fails:
-            raise OSError("down")
-        return await super().page(after, limit)
-
-
-def told_bench() -> tuple[Bench, Told]:
-    bench, store = Bench(page_events_max=2), Told()
-    bench.store = store
-    return bench, store
-
-
-async def behind(bench: Bench, count: int) -> Subscription:
-    """A reader of pages of two events, all of which lie before the feed's window."""
-    for _ in range(count):
-        await bench.append(DEPOSITED, publish=False)
-    bench.feed.advance(count)
-    return bench.subscription()
-
-
-async def test_a_page_is_read_while_the_one_before_it_is_worked_on() -> None:
-    bench, store = told_bench()
-    async with store, anyio.create_task_group() as tasks:
-        subscription = await behind(bench, 5)
-        subscription.read_ahead_in(tasks)
-        found = [await subscription.next()]
-        await anyio.wait_all_tasks_blocked()
-        assert store.asked == [0, 2]
-        for _ in range(2):
-            assert found[-1] is not None
-            subscription.accept(found[-1].last)
-            found.append(await subscription.next())
-        await anyio.wait_all_tasks_blocked()
-        assert [positions(one.events) for one in found if one is not None] == [[1, 2], [3, 4], [5]]
-        assert store.asked == [0, 2, 4]
-
-
-async def test_a_page_that_could_not_be_read_ahead_is_read_when_it_is_asked_for() -> None:
-    bench, store = told_bench()
-    async with store, anyio.create_task_group() as tasks:
-        subscription = await behind(bench, 4)
-        subscription.read_ahead_in(tasks)
-        first = await subscription.next()
-        assert first is not None
-        store.fails = True
-        await anyio.wait_all_tasks_blocked()
-        subscription.accept(first.last)
-        with pytest.raises(OSError, match="down"):
-            await subscription.next()
-        store.fails = False
-        second = await subscription.next()
-        assert second is not None
-        assert positions(second.events) == [3, 4]
-
-
-async def test_what_was_read_ahead_is_of_no_use_to_who_goes_on_elsewhere_or_wants_less() -> None:
-    bench, store = told_bench()
-    async with store, anyio.create_task_group() as tasks:
-        subscription = await behind(bench, 6)
-        subscription.read_ahead_in(tasks)
-        first = await subscription.next()
-        await anyio.wait_all_tasks_blocked()
-        again = await subscription.next()
-        assert first is not None
-        assert again is not None
-        assert positions(first.events) == positions(again.events) == [1, 2]
-        await anyio.wait_all_tasks_blocked()
-        subscription.accept(again.last)
-        one = await subscription.next(until=3)
-        assert one is not None
-        assert positions(one.events) == [3]
-
-
-async def test_nobody_waits_for_what_an_earlier_group_of_tasks_was_to_read() -> None:
-    bench, store = told_bench()
-    async with store:
-        subscription = await behind(bench, 4)
-        async with anyio.create_task_group() as tasks:
-            subscription.read_ahead_in(tasks)
-            first = await subscription.next()
-            tasks.cancel_scope.cancel()
-        assert first is not None
-        subscription.accept(first.last)
-        async with anyio.create_task_group() as tasks:
-            subscription.read_ahead_in(tasks)
-            with anyio.fail_after(5):
-                second = await subscription.next()
-        assert second is not None
-        assert positions(second.events) == [3, 4]
