@@ -19,6 +19,7 @@ from tests.support.building import (
     states_of,
 )
 from tests.support.ledger import LEDGER, Deposit, balances
+from tests.support.projecting import of
 
 LIMITS = Limits(poll_interval_s=0.5)
 
@@ -62,6 +63,11 @@ async def test_what_answers_is_not_dropped_by_its_name_either() -> None:
         assert await states_of(views) == [(1, 0, "replaced"), (1, 1, "answering")]
         refused = await ask(bus, views, request_for("drop", to_drop=(1, 1)))
         assert (refused.is_done, refused.answer) == (False, "version 1 build 1 answers, and was not dropped")
+        # It has not even been held up.
+        before = of(bus.statistics()).batches
+        await bus.send(Deposit("a"))
+        await bus.wait_settled()
+        assert of(bus.statistics()).batches == before + 1 > 1
         done = await ask(bus, views, request_for("drop", to_drop=(1, None)))
         assert (done.is_done, done.answer) == (True, "version 1 was dropped")
         refused = await ask(bus, views, request_for("drop", to_drop=(9, 2)))
