@@ -130,7 +130,6 @@ def processes(settings: Settings) -> Iterator[Line]:
 
 def _four(url: str, clients: int, count: int) -> tuple[float, int]:
     """Commands a second over all processes, from when all are ready until the last is done; and their conflicts."""
-    asyncio.run(_open_accounts(url))
     programs = [
         subprocess.Popen(
             [
@@ -165,11 +164,6 @@ def _four(url: str, clients: int, count: int) -> tuple[float, int]:
     for program in programs:
         program.communicate()
     return count / seconds, conflicts
-
-
-async def _open_accounts(url: str) -> None:
-    async with Bus(BANK, event_store=PostgresEventStore(url)) as bus:
-        await drive(bus.send, openings(), 64)
 
 
 async def _together(url: str, rows: Sequence[Row], rows_per_transaction: int, *, locked: bool) -> float:

@@ -75,6 +75,7 @@ from bus.core.messages import (
     Views,
 )
 from bus.core.projection import PARK, STOP, Projection
+from bus.core.safe import SAFE
 from bus.core.snapshots import Snapshots
 from bus.core.statistics import ProjectionStatistics, ShutdownReport, Statistics
 from bus.core.upcasting import Drop, Split, Upcaster
@@ -84,6 +85,7 @@ from bus.runtime.log import LogFormatter
 __all__ = [
     "PARK",
     "REMOVED",
+    "SAFE",
     "STOP",
     "Answer",
     "Application",

@@ -33,7 +33,7 @@ def seconds_of(timeout: float | None, default: float) -> float:
     return timeout
 
 
-def refuse(*_: object) -> NoReturn:
+def refuse(*_: object, **__: object) -> NoReturn:
     """For every call outside the bus's block."""
     raise BusClosed("the bus is not open: nothing was recorded. Use it inside `async with Bus(...) as bus`")
 

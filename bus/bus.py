@@ -4,6 +4,7 @@ import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AsyncExitStack
+from functools import partial
 from threading import get_ident
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -161,6 +162,7 @@ class Bus:
         expected_version: int | None = None,
         timeout: float | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
     ) -> Receipt:
         """Carries out a command; returns once its events are durable.
 
@@ -168,13 +170,17 @@ class Bus:
         `expected_version` the command is carried out only if its stream is at that version. `timeout` is in seconds,
         by default `limits.send_timeout_s`.
 
+        What answers an event names it as the cause, and goes on in its conversation:
+        `correlation_id=recorded.correlation_id, causation_id=recorded.command_id`.
+
         Raises the aggregate's own `Rejected`, a subclass of `NotRecorded`, or `OutcomeUnknown`. A cancelled sender's
         command is dropped if it was not yet decided, else recorded.
         """
         if get_ident() != self._thread_id:
             self._opened_here()
+        submit = self._submit if causation_id is None else partial(self._submit, causation_id=causation_id)
         try:
-            reply = self._submit(command, command_id, expected_version, timeout, correlation_id)
+            reply = submit(command, command_id, expected_version, timeout, correlation_id)
         except NotRecorded as refusal:
             if self._open is not None:
                 self._open.write.refused(command, refusal)
@@ -201,6 +207,7 @@ class Bus:
         command_ids: Iterable[str] | None = None,
         timeout: float | None = None,
         correlation_id: str | None = None,
+        causation_id: str | None = None,
     ) -> list[Receipt | BusError]:
         """Carries out many commands, as many at a time as `limits.send_many_commands_max`.
 
@@ -212,7 +219,8 @@ class Bus:
         ids = [None] * len(commands) if command_ids is None else list(command_ids)
         if len(ids) != len(commands):
             raise ValueError(f"{len(commands)} commands need as many command ids, not {len(ids)}")
-        opened, submit = self._opened_here(), self._submit
+        opened = self._opened_here()
+        submit = self._submit if causation_id is None else partial(self._submit, causation_id=causation_id)
         outcomes: list[Receipt | BusError] = []
         pending: deque[Reply] = deque()
         try:

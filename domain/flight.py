@@ -8,7 +8,7 @@ from typing import Annotated, NewType, assert_never
 
 import msgspec
 
-from bus.core import Command, Decider, Event, Rejected, State
+from bus.core import SAFE, Command, Decider, Event, Rejected, State
 
 FlightId = NewType("FlightId", str)
 """Carrier, number, local date and origin identify a flight: `UA-1545-2013-01-01-EWR`."""
@@ -50,8 +50,8 @@ class ScheduleFlight(Command):
     flight_id: FlightId
     carrier: str
     number: int
-    origin: Airport
-    destination: Airport
+    origin: Annotated[Airport, SAFE]
+    destination: Annotated[Airport, SAFE]
     aircraft: str | None
     """Tail number; None while no aircraft is assigned."""
     departs_at: Instant
@@ -96,8 +96,8 @@ class OfFlight(Event):
     """What every event of a flight carries, so that no projection has to look anything up."""
 
     carrier: str
-    origin: Airport
-    destination: Airport
+    origin: Annotated[Airport, SAFE]
+    destination: Annotated[Airport, SAFE]
     aircraft: str | None
     departs_at: Instant
     """The scheduled departure, whatever happened."""

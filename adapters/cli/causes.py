@@ -1,13 +1,14 @@
 """Causes: what led to a command and what it led to, found in the event store alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import msgspec
 
-from bus import Application, Projection
-from bus.core.stored import AlreadyRecorded, StoredEvent
+from bus import Application, DeadLetter, Projection
+from bus.core.letters import letter_place
+from bus.core.stored import AlreadyRecorded, StoredEvent, ViewTable
 
 PAGE_EVENTS: Final = 2_000
 ANCESTORS_MAX: Final = 1_000
@@ -24,6 +25,10 @@ class Reading(Protocol):
     async def find_commands(self, command_ids: Sequence[str], /) -> Mapping[str, AlreadyRecorded]: ...
 
 
+Letters: TypeAlias = Callable[[ViewTable, int], Awaitable[Sequence[DeadLetter]]]
+"""Asks for the dead letters of a projection's version at one position."""
+
+
 class Touched(msgspec.Struct, frozen=True):
     """A projection that takes an event."""
 
@@ -31,7 +36,9 @@ class Touched(msgspec.Struct, frozen=True):
     keys: list[str] | None
     """Of the views; None where they are not known."""
     is_reached: bool | None
-    """Whether its views hold the event; None where no views were looked at."""
+    """Whether it has come as far as the event; None where no views were looked at."""
+    parked: list[str] = []
+    """Ids of the dead letters that the event is there, whose keys do not show it."""
 
 
 class Happened(msgspec.Struct, frozen=True):
@@ -60,7 +67,10 @@ class Cause(msgspec.Struct, kw_only=True):
 
 
 class Looking:
-    """Reads the store; `reached` has positions by projection and version, None where no views are known."""
+    """Reads the store; `reached` has positions by projection and version, None where no views are known.
+
+    `letters` is asked what is parked; None where nobody can say.
+    """
 
     def __init__(
         self,
@@ -68,18 +78,20 @@ class Looking:
         application: Application,
         *,
         reached: Mapping[tuple[str, int], int] | None = None,
+        letters: Letters | None = None,
         jaeger: str | None = None,
     ) -> None:
         self._store = store
         self._application = application
         self._reached = reached
+        self._letters = letters
         self._jaeger = jaeger
 
     async def look(self, asked: str) -> list[Cause]:
         """The trees of which `asked` is a part, oldest first; none where nobody knows it.
 
-        It is the id of a command or of a conversation, a position, or `stream@version`. An ancestor is looked up by its
-        id; for what was caused, everything after the first ancestor is read.
+        It is the id of a command, a conversation or a dead letter, a position, or `stream@version`. An ancestor is
+        looked up by its id; for what was caused, everything after the first ancestor is read.
         """
         found = await self._commands(asked)
         if found:
@@ -99,10 +111,29 @@ class Looking:
             event = await self._store.page(int(asked) - 1, 1)
         elif at and version.isdecimal() and 0 < int(version) < 2**63:
             event = await self._store.stream_pages({stream: int(version) - 1}, 1)
+        event = event or await self._of_letter(asked)
         if not event:
             return ()
         command_id = event[0].command_id
         return (await self._store.find_commands([command_id]))[command_id].events
+
+    async def _of_letter(self, asked: str) -> Sequence[StoredEvent]:
+        """The event that a dead letter is or was, if it can be: its key may long have been retried."""
+        try:
+            name, version, position, key = letter_place(asked)
+        except ValueError:
+            return ()
+        event = await self._store.page(position - 1, 1) if position else ()
+        if not event:
+            return ()
+        here = [one for one in self._application.projections if one.name == name]
+        if any(key in (self._keys(event[0], one) or ()) for one in here):
+            return event
+        kept = await self._parked(ViewTable(name, version), position)
+        return event if any(letter.key == key for letter in kept) else ()
+
+    async def _parked(self, table: ViewTable, position: int) -> Sequence[DeadLetter]:
+        return () if self._letters is None else await self._letters(table, position)
 
     async def _first_ancestor(self, events: Sequence[StoredEvent]) -> Sequence[StoredEvent]:
         for _ in range(ANCESTORS_MAX):
@@ -130,7 +161,7 @@ class Looking:
                     cause = causes[stored.command_id] = self._cause(stored, is_asked=stored.command_id in wanted)
                     above = causes.get(stored.causation_id or "")
                     (roots if above is None else above.caused).append(cause)
-                cause.events.append(self._happened(stored))
+                cause.events.append(await self._happened(stored))
             if len(page) < PAGE_EVENTS:
                 return roots
             after = page[-1].position
@@ -150,7 +181,7 @@ class Looking:
             events=[],
         )
 
-    def _happened(self, stored: StoredEvent) -> Happened:
+    async def _happened(self, stored: StoredEvent) -> Happened:
         touched: list[Touched] = []
         for projection in self._application.projections:
             if stored.name not in self._application.schema.names_of(projection.events):
@@ -160,7 +191,8 @@ class Looking:
                 reached = self._reached.get((projection.name, projection.version), 0) >= stored.position
             keys = self._keys(stored, projection)
             if keys != []:
-                touched.append(Touched(projection.name, keys, reached))
+                parked = await self._parked(ViewTable(projection.name, projection.version), stored.position)
+                touched.append(Touched(projection.name, keys, reached, [letter.id for letter in parked]))
         return Happened(stored.position, stored.version, stored.name, touched)
 
     def _keys(self, stored: StoredEvent, projection: Projection[Any, Any]) -> list[str] | None:

@@ -13,7 +13,6 @@ from adapters.cli import stores, tables
 from adapters.cli.asking import ask, desk_url, request_of, unknown
 from adapters.cli.failures import Failure, Refused
 from bus import DeadLetter
-from bus.core.builds import answering
 from bus.core.letters import letter_place
 from bus.core.stored import ViewTable
 
@@ -124,7 +123,7 @@ def discard(
 
 async def _list(url: str, projection: str | None, key: str | None, as_json: bool) -> None:
     listed: list[DeadLetter] = []
-    async with stores.view_desk(url) as desk:
+    async with stores.view_desk(url, read_only=True) as desk:
         for kept in await _tables(desk, projection):
             async for letter in _letters(desk, kept, key):
                 if as_json:
@@ -137,8 +136,10 @@ async def _list(url: str, projection: str | None, key: str | None, as_json: bool
 
 async def _show(url: str, letter_id: str, store: str | None) -> None:
     projection, version, position, key = _place(letter_id)
-    async with stores.view_desk(url) as desk:
-        named = [one for one in await _answering(desk) if (one.projection, one.version) == (projection, version)]
+    async with stores.view_desk(url, read_only=True) as desk:
+        named = [
+            one for one in await stores.answering_tables(desk) if (one.projection, one.version) == (projection, version)
+        ]
         page = [letter for one in named for letter in await desk.letters(one, key, after=(position - 1, key), limit=1)]
     if not page or page[0].position != position:
         raise Failure(f"there is no dead letter {letter_id!r}; it was retried or discarded, or never there")
@@ -179,18 +180,10 @@ async def _letters(desk: "ViewDesk", table: ViewTable, key: str | None) -> Async
 
 
 async def _tables(desk: "ViewDesk", projection: str | None) -> list[ViewTable]:
-    tables = await _answering(desk)
+    tables = await stores.answering_tables(desk)
     if projection is not None and projection not in {table.projection for table in tables}:
         raise unknown(desk, projection, [table.projection for table in tables])
     return [table for table in tables if projection in (None, table.projection)]
-
-
-async def _answering(desk: "ViewDesk") -> list[ViewTable]:
-    """Of each version what answers: what is being built beside it, or was replaced, has letters of no interest."""
-    builds = await desk.builds()
-    versions = dict.fromkeys([(one.table.projection, one.table.version) for one in builds])
-    found = [answering([one for one in builds if one.table.place[:2] == version]) for version in versions]
-    return [one.table for one in found if one is not None]
 
 
 def _place(letter_id: str) -> tuple[str, int, int, str]:

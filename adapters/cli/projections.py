@@ -71,7 +71,7 @@ def status(
     url, rows = desk_url(store, views), list[Row]()
 
     async def look() -> None:
-        async with _opened(url, store) as looking:
+        async with _opened(url, store, read_only=True) as looking:
             await _status(looking, name, interval_s, as_json, rows)
 
     # That is how people end it.
@@ -172,8 +172,8 @@ def drop(
 
 
 @asynccontextmanager
-async def _opened(url: str, store: str | None) -> AsyncGenerator[Looking]:
-    async with stores.view_desk(url) as desk:
+async def _opened(url: str, store: str | None, *, read_only: bool = False) -> AsyncGenerator[Looking]:
+    async with stores.view_desk(url, read_only=read_only) as desk:
         if store is None:
             yield Looking(desk, None)
         else:

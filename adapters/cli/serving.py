@@ -96,6 +96,7 @@ class Serving:
                 expected_version=order.expected_version,
                 timeout=order.timeout,
                 correlation_id=order.correlation_id,
+                causation_id=order.causation_id,
             )
         except BusError as error:
             return error

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from adapters.cli.failures import Refused
 from bus import MemoryEventStore, MemoryViewStore
+from bus.core.builds import answering
+from bus.core.stored import ViewTable
 
 if TYPE_CHECKING:
     from adapters.postgres import PostgresEventStore, PostgresViewStore
@@ -37,9 +39,13 @@ def view_store(url: str) -> "ViewStore":
     return made
 
 
-def view_desk(url: str) -> "ViewDesk":
-    """What looks at views beside the bus that projects them; raises `Refused` for a URL that is none."""
-    made: ViewDesk = _made(url, "ViewStore" if url.startswith(_POSTGRES) else "ViewDesk", {})
+def view_desk(url: str, *, read_only: bool = False) -> "ViewDesk":
+    """What looks at views beside the bus that projects them; raises `Refused` for a URL that is none.
+
+    With `read_only` nothing can be asked and nothing is ever written; without, a server's schema is brought up to date.
+    """
+    options: dict[str, object] = {"read_only": True} if read_only else {}
+    made: ViewDesk = _made(url, "ViewStore" if url.startswith(_POSTGRES) else "ViewDesk", options)
     return made
 
 
@@ -89,3 +95,11 @@ def _made(url: str, kind: str, options: dict[str, object]) -> Any:
         return store(where, **options)
     except ValueError as error:
         raise Refused(f"{shown} is no URL of a store ({error}): {_FORMS}") from error
+
+
+async def answering_tables(desk: "ViewDesk") -> list[ViewTable]:
+    """Of each version what answers: what is being built beside it, or was replaced, has letters of no interest."""
+    builds = await desk.builds()
+    versions = dict.fromkeys([(one.table.projection, one.table.version) for one in builds])
+    found = [answering([one for one in builds if one.table.place[:2] == version]) for version in versions]
+    return [one.table for one in found if one is not None]

@@ -1,7 +1,9 @@
 """Why: tells what led to a command, an event or a conversation, what came of it, and which views show it."""
 
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack, redirect_stdout, suppress
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import msgspec
@@ -11,9 +13,15 @@ from rich.tree import Tree
 
 from adapters.cli import stores
 from adapters.cli.applications import DEMO, load_application
-from adapters.cli.causes import Cause, Happened, Looking, Touched
+from adapters.cli.causes import Cause, Happened, Letters, Looking, Touched
 from adapters.cli.failures import Failure, Refused
-from bus import Application
+from bus import Application, DeadLetter, StoreNotReadable
+from bus.core.stored import ViewTable
+
+if TYPE_CHECKING:
+    from adapters.cli.stores import ViewDesk
+
+LETTERS_PER_PAGE: Final = 1_000
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -43,7 +51,8 @@ def why(
     Parameters
     ----------
     id
-        A command id, a correlation id, the position of an event, or its place in its stream: flight-UA-1545...@3.
+        A command id, a correlation id, the id of a dead letter as `dead-letters list` has it, the position of an event,
+        or its place in its stream: flight-UA-1545...@3.
     store
         The event store, such as sqlite:///flights.db.
     views
@@ -62,9 +71,8 @@ def why(
     jaeger = None if jaeger is None else jaeger.rstrip("/")
     found = anyio.run(_look, id, store, views or stores.views_beside(store), application, jaeger)
     if not found:
-        raise Failure(
-            f"{store.partition('?')[0]} has nothing of {id!r}: no command, conversation or event is called so"
-        )
+        known = "no command, conversation, event or dead letter is called so"
+        raise Failure(f"{store.partition('?')[0]} has nothing of {id!r}: {known}")
     if json or not sys.stdout.isatty():
         print(msgspec.json.encode(Answer(id, found)).decode())
         return
@@ -75,8 +83,44 @@ def why(
 
 async def _look(id: str, store: str, views: str, application: Application, jaeger: str | None) -> list[Cause]:
     reached = await stores.reached(views)
-    async with stores.event_store(store, read_only=True) as opened:
-        return await Looking(opened, application, reached=reached, jaeger=jaeger).look(id)
+    async with AsyncExitStack() as stack:
+        opened = stores.event_store(store, read_only=True)
+        await stack.enter_async_context(opened)
+        letters: Letters | None = None
+        if reached:
+            with suppress(StoreNotReadable):
+                # Of views that an older release keeps it can be said how far they are, and no more.
+                desk = stores.view_desk(views, read_only=True)
+                await stack.enter_async_context(desk)
+                letters = Parked(desk, await stores.answering_tables(desk)).at
+        return await Looking(opened, application, reached=reached, letters=letters, jaeger=jaeger).look(id)
+
+
+class Parked:
+    """Looks for the letters of single events; of a projection that has none it asks nobody."""
+
+    def __init__(self, desk: "ViewDesk", tables: Iterable[ViewTable]) -> None:
+        self._desk = desk
+        self._tables = {(table.projection, table.version): table for table in tables}
+        self._keys: dict[tuple[str, int], bool] = {}
+
+    async def at(self, table: ViewTable, position: int) -> Sequence[DeadLetter]:
+        """The letters of one event, by key."""
+        name = table.projection, table.version
+        if name not in self._tables:
+            return ()
+        kept = self._tables[name]
+        if name not in self._keys:
+            self._keys[name] = bool(await self._desk.parked(kept))
+        found: list[DeadLetter] = []
+        after = (position, "")
+        while self._keys[name]:
+            page = await self._desk.letters(kept, after=after, limit=LETTERS_PER_PAGE)
+            found += [letter for letter in page if letter.position == position]
+            if len(page) < LETTERS_PER_PAGE or page[-1].position != position:
+                break
+            after = (position, page[-1].key)
+        return found
 
 
 def tree(cause: Cause, below: Tree | None = None) -> Tree:
@@ -102,10 +146,13 @@ def tree(cause: Cause, below: Tree | None = None) -> Tree:
 def _line(event: Happened) -> Text:
     line = Text(f"{event.name}  version {event.version}  position {event.position}")
     for view in event.views:
-        line.append(f"\n  {_words(view)}", style="" if view.is_reached is None or view.is_reached else "yellow")
+        style = "red" if view.parked else "yellow" if view.is_reached is False else ""
+        line.append(f"\n  {_words(view)}", style=style)
     return line
 
 
 def _words(view: Touched) -> str:
     where = view.projection if view.keys is None else f"{view.projection} [{', '.join(view.keys)}]"
+    if view.parked:
+        return f"{where}: parked as {', '.join(view.parked)}"
     return where + {None: "", True: ": shown", False: ": not yet"}[view.is_reached]

@@ -20,6 +20,7 @@ _ENVELOPE: Final[Mapping[str, Callable[[msgspec.Raw], Any]]] = {
     "command_id": msgspec.json.Decoder(str | None).decode,
     "expected_version": msgspec.json.Decoder(_Version).decode,
     "correlation_id": msgspec.json.Decoder(str | None).decode,
+    "causation_id": msgspec.json.Decoder(str | None).decode,
     "timeout": msgspec.json.Decoder(_Seconds).decode,
 }
 """The keys of a line that are not the command's own, each also known with a `$` before it, and how they are read."""
@@ -40,6 +41,7 @@ class Order(msgspec.Struct):
     command_id: str | None = None
     expected_version: int | None = None
     correlation_id: str | None = None
+    causation_id: str | None = None
     timeout: float | None = None
     """In seconds."""
 

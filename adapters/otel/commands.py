@@ -1,15 +1,15 @@
 """Commands: decides which are traced, and makes the spans of those when their turn is over."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
-from opentelemetry.context import get_current
 from opentelemetry.trace import Link, SpanContext, SpanKind
 
 from adapters.otel import declared
+from adapters.otel.drawing import Drawing
 from adapters.otel.guard import Guard
-from adapters.otel.outcomes import CONFLICT, DUPLICATE, OK, is_failure, outcome_of
-from adapters.otel.sampling import EMPTY, LOW_BITS, Attributes, Head, Place
+from adapters.otel.outcomes import CONFLICT, DUPLICATE, ERROR, OK, is_failure, outcome_of
+from adapters.otel.sampling import EMPTY, Attributes, Head, Place, current_context
 from adapters.otel.spans import Spans, traceparent_of
 from bus.core.errors import BusError
 from bus.core.messages import Receipt
@@ -46,27 +46,45 @@ class Commands:
     def __init__(self, head: Head, spans: Spans, guard: Guard, *, aggregate_ids: bool) -> None:
         self._head = head
         self._guard = guard
-        self._bound, self._new_trace_id = head.bound, head.new_trace_id
         self._spans = spans
         self._aggregate_ids = aggregate_ids
         self._unsampled: SpanContext | None = None
         self._unsampled_text = ""
-
-    def sent(self, message: Sent) -> CommandJourney | str | None:
+        self.sent = self._looked if head.drawing is None else self._drawn(head.drawing)
         """A journey, or what to store for a command that is not recorded."""
-        place: Place | SpanContext | None
-        if self._bound is not None and not get_current():
-            # What `look` does, without its call: nearly all commands are roots that are dropped.
-            trace_id = self._new_trace_id()
-            if trace_id & LOW_BITS >= self._bound:
+
+    def _drawn(self, drawing: Drawing) -> Callable[[Sent], CommandJourney | str | None]:
+        """`sent` where roots can be drawn: nearly all commands are roots that are dropped, and cost next to nothing."""
+        current, gap, trace_id, ask, look = (
+            current_context(),
+            drawing.gap,
+            drawing.trace_id,
+            self._asked,
+            self._looked,
+        )
+        left = gap()
+
+        def sent(message: Sent, /) -> CommandJourney | str | None:
+            nonlocal left
+            if current():
+                return look(message)
+            left -= 1.0
+            if left:
                 return None
-            place = EMPTY, None, trace_id
-        else:
-            place = self._head.look()
+            left = gap()
+            return ask(message, (EMPTY, None, trace_id()))
+
+        return sent
+
+    def _looked(self, message: Sent, /) -> CommandJourney | str | None:
+        place = self._head.look()
         if place is None:
             return None
         if isinstance(place, SpanContext):
             return self._text_of(place)
+        return self._asked(message, place)
+
+    def _asked(self, message: Sent, place: Place) -> CommandJourney | str | None:
         name = type(message.command).__name__
         known = self._attributes(message, name)
         attributes = known.copy()
@@ -94,8 +112,11 @@ class Commands:
             declared.CORRELATION_ID: message.correlation_id or message.command_id,
             declared.CATEGORY: category_of(message.stream),
         }
+        if message.causation_id is not None:
+            attributes[declared.CAUSATION_ID] = message.causation_id
         if self._aggregate_ids:
             attributes[declared.AGGREGATE_ID] = id_of(message.stream)
+        attributes.update(declared.fields_of(message.command))
         return attributes
 
     def recovered(self, actors: Sequence[Recovered]) -> None:
@@ -218,17 +239,28 @@ class Commands:
             is_error=is_failure(outcome),
         )
         if turn.committing is not None:
-            spans.finish(
-                "commit",
-                SpanKind.INTERNAL,
-                spans.child(context),
-                context,
-                {
-                    declared.BATCH_NUMBER: turn.batch,
-                    declared.BATCH_COMMANDS: turn.commands,
-                    declared.BATCH_EVENTS: turn.events,
-                },
-                start=turn.committing,
-                end=turn.ended,
-            )
+            self._commit(turn, context, is_conflict=outcome == CONFLICT)
         journey.before, journey.process, journey.taken = context, None, None
+
+    def _commit(self, turn: Turned, parent: SpanContext, *, is_conflict: bool) -> None:
+        """The share that one command had in its turn's batch."""
+        attributes: Attributes = {
+            declared.BATCH_NUMBER: turn.batch,
+            declared.BATCH_COMMANDS: turn.commands,
+            declared.BATCH_EVENTS: turn.events,
+            declared.OUTCOME: CONFLICT if is_conflict else OK,
+        }
+        if turn.failure is not None:
+            attributes[declared.OUTCOME] = ERROR
+            attributes[declared.ERROR_TYPE] = turn.failure
+        assert turn.committing is not None
+        self._spans.finish(
+            "commit",
+            SpanKind.INTERNAL,
+            self._spans.child(parent),
+            parent,
+            attributes,
+            start=turn.committing,
+            end=turn.ended,
+            is_error=turn.failure is not None,
+        )

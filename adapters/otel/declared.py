@@ -1,6 +1,10 @@
 """Declared: every span, attribute and metric that this adapter emits; docs/telemetry.md is printed from here."""
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
+
+from bus.core.messages import Message
+from bus.core.safe import Told, told_fields
 
 SCOPE: Final = "doubledecker"
 
@@ -56,7 +60,7 @@ SPANS: Final = (
         "INTERNAL",
         "process",
         "",
-        "The transaction that the command's events shared with others; one span for each command.",
+        "The transaction that the command's events shared with others, done or failed; one span for each command.",
     ),
     Span("project departures", "CONSUMER", "the send span", "", "A projector that is level: one span for each event."),
     Span(
@@ -93,13 +97,20 @@ PROJECTION: Final = "doubledecker.projection"
 OUTCOME: Final = "doubledecker.outcome"
 CODE: Final = "doubledecker.code"
 ERROR_TYPE: Final = "error.type"
+FIELD: Final = "doubledecker.field."
+"""Begins the names of attributes that are fields of messages."""
 
 ATTRIBUTES: Final = (
     Attribute(MESSAGE_KIND, "string", "`command`, `event` or `query`", ("send", "process", "project", "query")),
     Attribute(MESSAGE_TYPE, "string", "the name of its class", ("send", "process", "project", "query")),
     Attribute(MESSAGE_ID, "string", "the command id; of an event, its position", ("send", "process", "project")),
     Attribute(CORRELATION_ID, "string", "the conversation", ("send", "process", "project")),
-    Attribute(CAUSATION_ID, "string", "of an event, the id of its command", ("project",)),
+    Attribute(
+        CAUSATION_ID,
+        "string",
+        "of a command, the one whose event it answers, where its sender named it; of an event, its own command",
+        ("send", "process", "project"),
+    ),
     Attribute(CATEGORY, "string", "the kind of aggregate", ("send", "process", "recover", "project")),
     Attribute(
         AGGREGATE_ID,
@@ -120,17 +131,23 @@ ATTRIBUTES: Final = (
     Attribute(BATCH_EVENTS, "int", "events in the transaction; of a batch span, events read", ("commit", "project")),
     Attribute(PROJECTION, "string", "the projection", ("project",)),
     Attribute(
+        f"{FIELD}<name>",
+        "string, int, double or boolean",
+        "a field of the message that its type declares `SAFE`",
+        ("send", "process", "project", "query"),
+    ),
+    Attribute(
         OUTCOME,
         "string",
         "`ok`, `rejected`, `conflict`, `duplicate`, `timeout`, `cancelled` or `error`",
-        ("send", "process", "query"),
+        ("send", "process", "commit", "query"),
     ),
     Attribute(CODE, "string", "the code of what was raised instead of an answer", ("send", "process", "query")),
     Attribute(
         ERROR_TYPE,
         "string",
         "the same where it is an error; then the status is ERROR",
-        ("send", "process", "recover", "query"),
+        ("send", "process", "recover", "commit", "query"),
     ),
 )
 
@@ -177,3 +194,8 @@ METRICS: Final = (
         "Failures after which the bus tries again: `append`, `projection`, `projection-store`, `task`.",
     ),
 )
+
+
+def fields_of(message: Message) -> Mapping[str, Told]:
+    """The attributes that tell of a message what its type declares safe."""
+    return {FIELD + name: value for name, value in told_fields(message).items()}

@@ -66,11 +66,11 @@ class Meters:
             self._activations += last.recovered
             self._passivations += last.passivated
 
-    def turned(self, turn: Turned, plain: list[type[Command]], special: Sequence[Decided]) -> None:
+    def turned(self, turn: Turned, plain: list[type[Command]], special: Sequence[tuple[int, Decided]]) -> None:
         """Counts a turn: types of the `plain` decisions, which went well, and the `special` others one by one."""
         decided, ended = turn.decided, turn.ended
         accepted = self._accepted
-        for sent, refusal, *_ in special:
+        for _, (sent, refusal, *_) in special:
             if refusal is None:
                 plain.append(sent.command.__class__)
             else:
@@ -90,7 +90,7 @@ class Meters:
             self._one_by_one(turn)
         if turn.again:
             self._totals["doubledecker.conflicts"].update([(type(sent.command).__name__,) for sent in turn.again])
-        if turn.committing is not None and self._turns.picked(1, ended):
+        if turn.committing is not None and turn.failure is None and self._turns.picked(1, ended):
             self._histograms["doubledecker.batch.commands"].record(turn.commands)
             self._histograms["doubledecker.commit.duration"].record(ended - turn.committing)
 

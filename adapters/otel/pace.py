@@ -2,8 +2,8 @@
 
 from typing import Final
 
-RECORDS_PER_S: Final = 50
-"""Up to so many in a second all are recorded. A record costs 5 µs, and several times that where caches are cold."""
+RECORDS_PER_S: Final = 20
+"""Up to so many in a second all are recorded. A record costs 5 µs, and 20 between two turns, where caches are cold."""
 
 BURST: Final = 2 * RECORDS_PER_S
 """As many are recorded in a second that brings more than the last one let expect; the rest of it goes unrecorded."""

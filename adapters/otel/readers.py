@@ -61,6 +61,7 @@ class Readers:
         }
         if self._aggregate_ids:
             attributes[declared.AGGREGATE_ID] = recorded.stream_id
+        attributes.update(declared.fields_of(recorded.event))
         self._spans.finish(
             f"project {batch.projection}",
             SpanKind.CONSUMER,
@@ -99,6 +100,8 @@ class Readers:
             return None
         outcome = OK if query.is_answered else CANCELLED
         attributes: Attributes = {declared.MESSAGE_KIND: "query", declared.MESSAGE_TYPE: query.query}
+        if query.asked is not None:
+            attributes.update(declared.fields_of(query.asked))
         if query.error is not None:
             outcome = outcome_of_error(query.error)
             attributes[declared.CODE] = query.error.code

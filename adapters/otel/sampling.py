@@ -1,10 +1,10 @@
 """Sampling: whether a message's way is recorded, decided before anything is made for it."""
 
-import random
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Final, TypeAlias
+from contextvars import ContextVar
+from typing import Any, Final, TypeAlias, cast
 
+from opentelemetry import context as contexts
 from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import Tracer
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
@@ -19,8 +19,7 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.trace import SpanContext, SpanKind, TraceFlags, TraceState, get_current_span
 from opentelemetry.util.types import AttributeValue
 
-LOW_BITS: Final = TraceIdRatioBased.TRACE_ID_LIMIT
-"""The bits of a trace id that a ratio looks at."""
+from adapters.otel.drawing import LOW_BITS, Drawing
 
 Attributes: TypeAlias = dict[str, AttributeValue]
 Place: TypeAlias = tuple[Context, SpanContext | None, int]
@@ -44,11 +43,7 @@ class Head:
 
     def __init__(self, tracer: Tracer, sampler: Sampler) -> None:
         self._sampler = sampler
-        generator = tracer.id_generator
-        self.new_trace_id: Callable[[], int] = generator.generate_trace_id
-        if type(generator) is RandomIdGenerator:
-            # What it does, but for one id in 2**128; drawn for every command, a call less is worth having.
-            self.new_trace_id = partial(random.getrandbits, 128)
+        self.new_trace_id: Callable[[], int] = tracer.id_generator.generate_trace_id
         self._new_span_id = tracer.id_generator.generate_span_id
         self.bound: int | None = None
         """Roots are dropped whose id has its low bits at or above this; None where only the sampler knows."""
@@ -60,6 +55,10 @@ class Head:
             self.bound = _bound(getattr(sampler, "_root", None))
         elif kind in (StaticSampler, TraceIdRatioBased):
             self.bound = _bound(sampler)
+        self.drawing: Drawing | None = None
+        """Where roots may be drawn: of ids that somebody else's generator makes nothing is known."""
+        if self.bound is not None and type(tracer.id_generator) is RandomIdGenerator:
+            self.drawing = Drawing(self.bound)
 
     def look(self) -> Place | SpanContext | None:
         """Where a span of the running task would begin.
@@ -96,6 +95,12 @@ class Head:
     def _sampled(self, parent: SpanContext | None, trace_id: int, state: TraceState | None) -> SpanContext:
         flags = SAMPLED if parent is None else TraceFlags(TraceFlags.SAMPLED | parent.trace_flags)
         return SpanContext(trace_id, self._new_span_id(), False, flags, state)
+
+
+def current_context() -> Callable[[], Context]:
+    """What `get_current` does, without its two calls where the context is kept in a variable, as it is by default."""
+    variable: object = getattr(getattr(contexts, "_RUNTIME_CONTEXT", None), "_current_context", None)
+    return cast("ContextVar[Context]", variable).get if isinstance(variable, ContextVar) else get_current
 
 
 def _bound(root: Any) -> int | None:

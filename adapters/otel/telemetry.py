@@ -111,17 +111,19 @@ class OtelTelemetry:
     @_guarded
     def turned(self, turn: Turned) -> None:
         # One look at what nearly always went well and is not traced, in a loop that the interpreter is quick at.
-        decided, special = turn.decided, list[Decided]()
+        decided, special = turn.decided, list[tuple[int, Decided]]()
         plain = [one[0].command.__class__ for one in decided if one[1] is None and one[0].journey is None]
         if len(plain) < len(decided):
-            special = [one for one in decided if one[1] is not None or one[0].journey is not None]
+            special = [
+                (index, one) for index, one in enumerate(decided) if one[1] is not None or one[0].journey is not None
+            ]
         self._meters.turned(turn, plain, special)
         commands, spans = self._commands, self._spans
         if commands is None or spans is None:
             return
         if special:
             spans.synchronise()
-            self._decided(turn, commands)
+            self._decided(turn, special, commands)
         if turn.answered or turn.joined or turn.again:
             spans.synchronise()
             for sent, answer in turn.answered:
@@ -135,12 +137,12 @@ class OtelTelemetry:
                 if sent.journey is not None:
                     commands.again(turn, sent)
 
-    def _decided(self, turn: Turned, commands: Commands) -> None:
-        position = turn.position
-        for sent, refusal, events, version, _, _ in turn.decided:
-            position += len(events)
-            if sent.journey is None and refusal is None:
-                continue
+    def _decided(self, turn: Turned, special: Sequence[tuple[int, Decided]], commands: Commands) -> None:
+        position, begin = turn.position, 0
+        for index, (sent, refusal, events, version, _, _) in special:
+            # Counted where somebody asks: nearly all that lies between is of no interest.
+            position += sum([len(one[2]) for one in turn.decided[begin : index + 1]])
+            begin = index + 1
             if sent.journey is not None:
                 commands.decided(turn, sent, (refusal, len(events), version, position))
             if refusal is not None:

@@ -1,27 +1,34 @@
 """Batches become arguments of the procedures that append them: all at once as a rule, entry by entry else."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
 
 from adapters.postgres.heads import Heads
+from bus.core.fingerprint import fingerprint_or_none
 from bus.core.names import category_of
 from bus.core.stored import Append, Refusal, Stale, Unstorable, entry_fault
 
 Arguments: TypeAlias = tuple[Any, ...]
 
-APPEND_ALL = f"CALL {{schema}}.append_all({', '.join(f'${number}' for number in range(1, 21))}, NULL)"
-APPEND_EACH = f"CALL {{schema}}.append_each({', '.join(f'${number}' for number in range(1, 12))}, NULL, NULL)"
+APPEND_BATCH: Final = f"CALL {{schema}}.append_batch({', '.join(f'${number}' for number in range(1, 13))}, NULL)"
+APPEND_EACH: Final = f"CALL {{schema}}.append_each({', '.join(f'${number}' for number in range(1, 12))}, NULL, NULL)"
 
-_VERSION_MAX = 2**63 - 2
-_SEPARATOR = "\x1f"
-"""Joins texts for `append_all`; a batch with a text that contains it is appended entry by entry."""
+_VERSION_MAX: Final = 2**63 - 2
+_SEPARATOR: Final = "\x1f"
+"""Joins texts for `append_batch`; a batch with a text that contains it is appended entry by entry."""
 
-_NOWHERE = -1
+_NOWHERE: Final = -1
 """A version that no stream has."""
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Staged(NamedTuple):
-    """A batch as `append_all` takes it."""
+    """A batch as `append_batch` takes it."""
 
     arguments: Arguments
     reached: Mapping[str, int]
@@ -34,7 +41,7 @@ class Staged(NamedTuple):
 
 
 def all_at_once(batch: Sequence[Append], moment: int, heads: Heads) -> Staged | None:
-    """None where the entries do not even fit each other.
+    """None where the entries do not even fit each other, or cannot be told in one piece.
 
     The first version expected of a stream must be there, and no later one may be. Where the stream gets events, the
     unique index sees to the second.
@@ -66,7 +73,7 @@ def all_at_once(batch: Sequence[Append], moment: int, heads: Heads) -> Staged | 
             names.append(event.name)
             payloads.append(event.payload)
             command_ids.append(entry.command_id)
-            prints.append(entry.fingerprint)
+            prints.append(fingerprint_or_none(entry.command))
             if ordinals is not None:
                 ordinals.append(0)
         elif not events:
@@ -83,15 +90,17 @@ def all_at_once(batch: Sequence[Append], moment: int, heads: Heads) -> Staged | 
             ordinals += range(size)
             prints += [entry.fingerprint] * size
         reached[stream] = expected + len(events)
-    texts = _SEPARATOR.join(streams), _SEPARATOR.join(names), _SEPARATOR.join(command_ids)
-    if sum([text.count(_SEPARATOR) for text in texts]) != 3 * max(0, len(streams) - 1):
-        return None
-    places = (texts[0], f"{{{','.join(map(str, versions))}}}", texts[1], payloads, moment)
-    arrays = (*places, texts[2], ordinals, prints, *_contexts(batch, each=False))
     new_names = _first_seen(names, streams, heads.names)
-    listed = (list(new_names), list(new_names.values())) if new_names else (None, None)
+    rest = {**_contexts(batch, each=False), **_checks(first, reached, idle, heads)}
+    if ordinals is not None:
+        rest["command_ordinals"] = ordinals
+    if new_names:
+        rest["new_names"], rest["new_categories"] = list(new_names), list(new_names.values())
+    columns = _columns((streams, versions, names, payloads, command_ids, prints), rest)
+    if columns is None:
+        return None
     return Staged(
-        (*arrays, *_checks(first, reached, idle, heads), *listed),
+        (*columns.events, moment, *columns.commands, *(heads.anchor or (None, None)), columns.rest),
         reached,
         command_ids[-1] if command_ids else None,
         len(streams),
@@ -111,6 +120,7 @@ def each_by_itself(batch: Sequence[Append], moment: int) -> tuple[Arguments, Map
             entry = Append(stream, 0, (), "", b"")  # noqa: PLW2901
         sound.append(entry)
     events = [event for entry in sound for event in entry.events]
+    contexts = _contexts(sound, each=True)
     return (
         [entry.stream for entry in sound],
         [entry.expected_version if abs(entry.expected_version) <= _VERSION_MAX else _NOWHERE for entry in sound],
@@ -120,7 +130,7 @@ def each_by_itself(batch: Sequence[Append], moment: int) -> tuple[Arguments, Map
         moment,
         [entry.command_id for entry in sound],
         [entry.fingerprint for entry in sound],
-        *_contexts(sound, each=True),
+        *[contexts.get(kind) for kind in ("correlation_ids", "causation_ids", "traceparents")],
     ), faults
 
 
@@ -136,30 +146,83 @@ def refusal_of(told: str) -> Refusal | None:
             return Unstorable(f"PostgreSQL cannot hold it: {rest}")
 
 
-def _contexts(batch: Sequence[Append], *, each: bool) -> tuple[list[str | None] | None, ...]:
-    """Correlation, causation and trace, of each entry or of each event; most batches have none of one kind."""
-    found: list[list[str | None] | None] = []
-    for values in (
-        [entry.correlation_id for entry in batch],
-        [entry.causation_id for entry in batch],
-        [entry.traceparent for entry in batch],
+class _Columns(NamedTuple):
+    """Those of all events, each in one piece."""
+
+    events: tuple[str, str, str, str, bytes, str]
+    """Places, streams, versions, names, payloads and where each of these begins."""
+    commands: tuple[str, bytes | None]
+    """Ids and fingerprints, None for the second where they are of several lengths and therefore in the rest."""
+    rest: str | None
+    """All that a batch seldom has, as JSON."""
+
+
+def _columns(
+    events: tuple[list[str], list[int], list[str], list[bytes], list[str], list[bytes]],
+    rest: dict[str, Sequence[object]],
+) -> _Columns | None:
+    """None where they could not be taken apart again, or where something is not what its type says."""
+    streams, versions, names, payloads, command_ids, prints = events
+    size = len(streams)
+    try:
+        texts = [_SEPARATOR.join(column) for column in (streams, names, command_ids)]
+        if sum([text.count(_SEPARATOR) for text in texts]) != 3 * max(0, size - 1):
+            return None
+        fingerprints = None
+        if len(set(map(len, prints))) <= 1:
+            fingerprints = b"".join(prints)
+        else:
+            rest["fingerprints"] = [one.hex() for one in prints]
+        bounds = _array(accumulate(map(len, payloads), initial=1))
+        return _Columns(
+            (_places(size), texts[0], _array(versions), texts[1], b"".join(payloads), bounds),
+            (texts[2], fingerprints),
+            _encode(rest).decode() if rest else None,
+        )
+    except (TypeError, ValueError, AttributeError):
+        # Entry by entry it is told whose that is.
+        return None
+
+
+@lru_cache(maxsize=4_096)
+def _places(size: int) -> str:
+    return _array(range(1, size + 1))
+
+
+def _array(numbers: Iterable[int]) -> str:
+    # A list is written in half the time that its members take one by one.
+    return f"{{{str(list(numbers))[1:-1]}}}"
+
+
+def _contexts(batch: Sequence[Append], *, each: bool) -> dict[str, Sequence[object]]:
+    """Correlation, causation and trace, of each entry or of each event, without those kinds of which there are none."""
+    found: dict[str, Sequence[object]] = {}
+    for kind, values in (
+        ("correlation_ids", [entry.correlation_id for entry in batch]),
+        ("causation_ids", [entry.causation_id for entry in batch]),
+        ("traceparents", [entry.traceparent for entry in batch]),
     ):
         if values.count(None) == len(values):
-            found.append(None)
-        elif each:
-            found.append(values)
-        else:
-            found.append([value for entry, value in zip(batch, values, strict=True) for _ in entry.events])
-    return tuple(found)
+            continue
+        found[kind] = (
+            values if each else [value for entry, value in zip(batch, values, strict=True) for _ in entry.events]
+        )
+    return found
 
 
-def _checks(first: Mapping[str, int], reached: Mapping[str, int], idle: Sequence[Append], heads: Heads) -> Arguments:
+def _checks(
+    first: Mapping[str, int], reached: Mapping[str, int], idle: Sequence[Append], heads: Heads
+) -> dict[str, Sequence[object]]:
     """What must be in the store already, and what must not."""
-    known = heads.get
-    there = {stream: version for stream, version in first.items() if version and known(stream) != version}
-    free = {entry.stream: first[entry.stream] + 1 for entry in idle if reached[entry.stream] == first[entry.stream]}
-    command_ids = [entry.command_id for entry in idle] or None
-    return (*(heads.anchor or (None, None)), *_pairs(there), *_pairs(free), command_ids)
+    found: dict[str, Sequence[object]] = {}
+    there = heads.unknown(first)
+    if there:
+        found["there_streams"], found["there_versions"] = list(there), list(there.values())
+    if idle:
+        free = {entry.stream: first[entry.stream] + 1 for entry in idle if reached[entry.stream] == first[entry.stream]}
+        found["free_streams"], found["free_versions"] = list(free), list(free.values())
+        found["free_command_ids"] = [entry.command_id for entry in idle]
+    return found
 
 
 def _first_seen(names: Sequence[str], streams: Sequence[str], known: frozenset[str]) -> dict[str, str]:
@@ -171,10 +234,6 @@ def _first_seen(names: Sequence[str], streams: Sequence[str], known: frozenset[s
         if name not in known:
             found.setdefault(name, category_of(stream))
     return found
-
-
-def _pairs(wanted: Mapping[str, int]) -> tuple[list[str] | None, list[int] | None]:
-    return (list(wanted), list(wanted.values())) if wanted else (None, None)
 
 
 def _type_fault(entry: Append) -> str | None:

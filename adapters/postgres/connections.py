@@ -1,8 +1,8 @@
 """A bounded pool of connections, opened when needed and kept; one whose state is not known is not used again."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
@@ -64,22 +64,30 @@ class Connections:
         self._open.add(connection)
         self._idle.append(connection)
 
-    @asynccontextmanager
-    async def lease(self) -> AsyncGenerator[Connection]:
+    def lease(self) -> AbstractAsyncContextManager[Connection]:
         """A connection for one user; raises `StoreUnavailable` where there is none to be had.
 
         When the body ends by an exception, cancellation included, nobody knows what the connection is in the middle
         of: it is closed and not used again. Whoever knows better catches the exception inside.
         """
-        async with self._room:
-            connection = await self._take()
-            try:
-                yield connection
-            except BaseException:
-                self._discard(connection)
-                raise
-            if connection in self._open:
-                self._idle.append(connection)
+        return _Lease(self)
+
+    async def take(self) -> Connection:
+        """See `lease`; what was taken must be given back."""
+        await self._room.acquire()
+        try:
+            return await self._take()
+        except BaseException:
+            self._room.release()
+            raise
+
+    def give_back(self, connection: Connection, *, is_sound: bool) -> None:
+        """Lets the next user have it, or none."""
+        self._room.release()
+        if not is_sound:
+            self._discard(connection)
+        elif connection in self._open:
+            self._idle.append(connection)
 
     async def close(self) -> None:
         """Ends all connections, those in use as well."""
@@ -122,6 +130,26 @@ class Connections:
     def _discard(self, connection: Connection) -> None:
         self._open.discard(connection)
         connection.terminate()
+
+
+class _Lease(AbstractAsyncContextManager[Connection]):
+    """A class, since a generator would take several times as long, and each append has one."""
+
+    __slots__ = ("_connection", "_connections")
+
+    _connection: Connection
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._connections.take()
+        return self._connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self._connections.give_back(self._connection, is_sound=kind is None)
 
 
 def _end(connecting: "asyncio.Task[Connection]") -> None:

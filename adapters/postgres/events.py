@@ -9,7 +9,7 @@ from operator import itemgetter
 from types import TracebackType
 from typing import Any, Final, Self
 
-from adapters.postgres.append import APPEND_ALL, APPEND_EACH, Arguments, all_at_once, each_by_itself, refusal_of
+from adapters.postgres.append import APPEND_BATCH, APPEND_EACH, Arguments, all_at_once, each_by_itself, refusal_of
 from adapters.postgres.connections import Connection, Connections
 from adapters.postgres.errors import (
     DRIVER_ERRORS,
@@ -135,7 +135,7 @@ class PostgresEventStore:
         async with self._writers.lease() as connection:
             staged = all_at_once(batch, moment, self._heads)
             if staged is not None:
-                row = await self._call(connection, APPEND_ALL, staged.arguments, batch)
+                row = await self._call(connection, APPEND_BATCH, staged.arguments, batch)
                 if row is not None and row[0] >= 0:
                     if staged.last_command_id is not None:
                         anchor = (row[0] + staged.events, staged.last_command_id)
@@ -169,12 +169,12 @@ class PostgresEventStore:
     ) -> tuple[Any, ...] | None:
         """The procedure's answer; None where it refused the batch as a whole, of which nothing is recorded."""
         try:
-            async with asyncio.timeout(self._timeout_s):
-                row = await connection.fetchrow(self._sql(query), *arguments)
-                assert row is not None, "a procedure with results gives one row"
-                return tuple(row)
+            # The driver's own limit, for each append has one and it is the cheaper.
+            row = await connection.fetchrow(self._sql(query), *arguments, timeout=self._timeout_s)
+            assert row is not None, "a procedure with results gives one row"
+            return tuple(row)
         except (*DRIVER_ERRORS, ValueError) as error:
-            if query is APPEND_ALL and (is_data_error(error) or sqlstate(error) == UNIQUE_VIOLATION):
+            if query is APPEND_BATCH and (is_data_error(error) or sqlstate(error) == UNIQUE_VIOLATION):
                 return None
             if is_certain(error) or (has_ended(error) and not await self._happened(connection, batch)):
                 raise unavailable(error, self.url) from error

@@ -29,6 +29,16 @@ class Heads:
         version = self._young.get(stream)
         return self._old.get(stream) if version is None else version
 
+    def unknown(self, versions: Mapping[str, int]) -> dict[str, int]:
+        """Those of the streams' versions, 0 aside, that are not remembered to be the last ones."""
+        young = self._young.get
+        # As a rule a stream is among the young, where no call is needed to find it.
+        return {
+            stream: version
+            for stream, version in versions.items()
+            if version and young(stream) != version and self.get(stream) != version
+        }
+
     def update(self, reached: Mapping[str, int], anchor: Anchor, names: Collection[str] = ()) -> None:
         """After an append; the least recent half of the streams is let go at times."""
         # Of two that were under way together, the earlier one may be heard of last.

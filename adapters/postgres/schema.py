@@ -32,6 +32,8 @@ class Layout:
     """A statement that changes nothing and needs the privileges that writing needs."""
     folder: str
     """Where its migrations are: `0001.sql`, `0002.sql`, ...; none is ever changed."""
+    readable_from: int = 1
+    """The first schema version that can be read without being brought up to date."""
 
     def migrations(self) -> list[str]:
         """In order."""
@@ -70,6 +72,12 @@ async def _make_ready(connection: Connection, target: Target, layout: Layout, *,
         if version == 0:
             raise StoreNotReadable(
                 f"{target.url} has no {layout.noun} in schema {target.schema!r}: nothing was ever recorded there",
+                store=target.url,
+            )
+        if version < layout.readable_from:
+            raise StoreNotReadable(
+                f"{target.url}: the {layout.noun} has schema version {version}, older than this release's "
+                f"{len(migrations)}: let a bus of this release open it first",
                 store=target.url,
             )
         return

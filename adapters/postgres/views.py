@@ -1,6 +1,7 @@
 """The view store in PostgreSQL."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -74,6 +75,9 @@ LAYOUT: Final = Layout(
     folder="views",
 )
 
+_DESK: Final = dataclasses.replace(LAYOUT, readable_from=4)
+"""Builds came with the fourth."""
+
 _BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
 """A transaction sees what is committed at its first statement, so that comes at once."""
 
@@ -81,7 +85,8 @@ _BEGIN_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1"
 class PostgresViewStore:
     """Views in one schema of a database, which may be that of the events.
 
-    `postgresql://user:password@host:5432/database?schema=name`; the schema is created where it is missing. `timeout_s`
+    `postgresql://user:password@host:5432/database?schema=name`; the schema is created where it is missing, unless with
+    `read_only=True`, which is for a look beside whoever projects and never writes. `timeout_s`
     bounds the wait for a connection and for each statement, `readers_max` the snapshots that are read at the same
     time, `writers_max` the projectors that read and commit at the same time (one more listens). `notify_interval_s` is
     the shortest time between two messages to other processes. `?pooled=yes` and `listen_url` as in the event store.
@@ -93,12 +98,14 @@ class PostgresViewStore:
         self,
         url: str,
         *,
+        read_only: bool = False,
         timeout_s: float = 30.0,
         readers_max: int = 4,
         writers_max: int = 4,
         listen_url: str | None = None,
         notify_interval_s: float = 0.05,
     ) -> None:
+        self._read_only = read_only
         self._listen_url = listen_url
         self._notify_interval_s = notify_interval_s
         self._target = target_of(url)
@@ -118,7 +125,8 @@ class PostgresViewStore:
             raise StoreInUse(f"another bus uses this {type(self).__name__}: make another one", store=self.url)
         self._is_used = True
         try:
-            connection = await open_schema(self._target, LAYOUT, read_only=False, timeout_s=self._timeout_s)
+            layout = _DESK if self._read_only else LAYOUT
+            connection = await open_schema(self._target, layout, read_only=self._read_only, timeout_s=self._timeout_s)
         except BaseException:
             self._is_used = False
             raise
@@ -156,7 +164,7 @@ class PostgresViewStore:
         self, wanted: Sequence[ViewTable], state: State, since: datetime | None
     ) -> Mapping[ViewTable, Checkpoint]:
         """The checkpoints of all these tables; those that are not there are made."""
-        async with self._opened().lease() as connection:
+        async with self._for_writing().lease() as connection:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     rows = await self._look(connection)
@@ -213,7 +221,7 @@ class PostgresViewStore:
                 raise unavailable(error, self.url) from error
 
     async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
-        self._opened()
+        self._for_writing()
         by_key = {self._tables[table.place].key: table for table in tables if self._is_as_named(table)}
         await self._fetch(CLAIM, list(by_key), owner, lease_s)
         rows = await self._fetch(CLAIMS, list(by_key))
@@ -225,6 +233,7 @@ class PostgresViewStore:
         return found
 
     async def release(self, tables: Sequence[ViewTable], owner: str) -> None:
+        self._for_writing()
         self._opened()
         await self._fetch(
             RELEASE, [self._tables[table.place].key for table in tables if self._is_as_named(table)], owner
@@ -246,7 +255,7 @@ class PostgresViewStore:
     ) -> None:
         if self._is_as_named(table):
             return
-        async with self._opened().lease() as connection:
+        async with self._for_writing().lease() as connection:
             try:
                 await Reindexing(connection, self._target, self._timeout_s).run(table, values_of, views_max)
                 await self._look(connection)
@@ -273,7 +282,7 @@ class PostgresViewStore:
         removed = [key for key in changes.removed if text_fault(key) is None]
         rows = ([view.key for view in put], [view.payload for view in put])
         columns = [[sortable(view.index_values[place]) for view in put] for place in range(len(held.fields))]
-        async with self._opened().lease() as connection:
+        async with self._for_writing().lease() as connection:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     arguments = (*conditions_of(changes), removed, *rows, *columns)
@@ -321,6 +330,7 @@ class PostgresViewStore:
         return letters_of(table, await self._fetch(LETTERS_OF_KEY, self._table(table).key, *after, limit, key))
 
     async def ask(self, request: Request) -> None:
+        self._for_writing()
         await self._fetch(ASK, request.id, text_of(request))
         await self._fetch(FORGET)
         self._changed()
@@ -333,6 +343,7 @@ class PostgresViewStore:
         return found[0] if found else None
 
     async def answer(self, request: Request) -> None:
+        self._for_writing()
         await self._fetch(ANSWER, request.id, text_of(request))
 
     async def _fetch(self, query: str, *parameters: object) -> list[Any]:
@@ -370,6 +381,11 @@ class PostgresViewStore:
         if self._writers is None:
             raise StoreUnavailable(f"{self.url} is not open: use it inside `async with`", store=self.url)
         return self._writers
+
+    def _for_writing(self) -> Connections:
+        if self._read_only:
+            raise StoreUnavailable(f"{self.url} was opened read-only: nothing can be written", store=self.url)
+        return self._opened()
 
     def _table(self, table: ViewTable) -> Table:
         return indexed(self._tables, table, self.url)

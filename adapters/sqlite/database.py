@@ -89,16 +89,17 @@ def open_for_reading(path: Path, layout: Layout, url: str) -> Database:
         raise
 
 
-def open_beside(path: Path, layout: Layout, url: str, busy_timeout_s: float) -> Database:
+def open_beside(path: Path, layout: Layout, url: str, busy_timeout_s: float | None) -> Database:
     """Opens a file for small changes beside its writer, who may be at work; raises a subclass of `Unusable`.
 
-    Neither creates it nor brings it up to date, which its writer does.
+    Neither creates it nor brings it up to date, which its writer does. Without a timeout it is opened for reading only.
     """
     header = recognise(path, layout, url)
     if header is None:
         raise StoreNotReadable(f"{url} does not exist or is empty", store=url)
     try:
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=busy_timeout_s)
+        uri = reading_uri(path) if busy_timeout_s is None else f"{path.as_uri()}?mode=rw"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=busy_timeout_s or 0.0)
     except DRIVER_ERRORS as error:
         raise _unopenable(error, url) from error
     try:

@@ -13,13 +13,13 @@ from adapters.sqlite.letters import (
     find_letters,
     find_request,
     find_requests,
+    in_reading,
     in_transaction,
     keep_request,
     parked_keys,
 )
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.thread import OwnerThread
-from adapters.sqlite.transaction import reading
 from adapters.sqlite.view_schema import LAYOUT
 from bus.core.builds import Build
 from bus.core.errors import StoreUnavailable
@@ -30,9 +30,13 @@ T = TypeVar("T")
 
 
 class SqliteViewDesk:
-    """Used inside `async with`; the file must be there and up to date. Waits for the bus up to `busy_timeout_s`."""
+    """Used inside `async with`; the file must be there and up to date. Waits for the bus up to `busy_timeout_s`.
 
-    def __init__(self, path: str | os.PathLike[str], *, busy_timeout_s: float = 5.0) -> None:
+    With `read_only=True` nothing can be asked, and the file need not be writable.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, read_only: bool = False, busy_timeout_s: float = 5.0) -> None:
+        self._read_only = read_only
         self._path = real_path(path)
         self._url = url_of(path)
         self._busy_timeout_s = busy_timeout_s
@@ -44,7 +48,8 @@ class SqliteViewDesk:
 
     async def __aenter__(self) -> Self:
         thread = self._thread = OwnerThread[Database]("doubledecker-desk", self._url)
-        database = await thread.start(partial(open_beside, self._path, LAYOUT, self._url, self._busy_timeout_s))
+        timeout_s = None if self._read_only else self._busy_timeout_s
+        database = await thread.start(partial(open_beside, self._path, LAYOUT, self._url, timeout_s))
         self._connection = database.connection
         return self
 
@@ -67,6 +72,8 @@ class SqliteViewDesk:
         return await self._read(_letters, table, key, (*after, limit))
 
     async def ask(self, request: Request) -> None:
+        if self._read_only:
+            raise StoreUnavailable(f"{self._url} was opened read-only: nothing can be asked", store=self._url)
         await self._run(in_transaction, keep_request, request)
 
     async def requests(self, *, is_open: bool, limit: int) -> Sequence[Request]:
@@ -76,17 +83,12 @@ class SqliteViewDesk:
         return await self._read(find_request, request_id)
 
     async def _read(self, work: Callable[..., T], *arguments: object) -> T:
-        return await self._run(_in_one_state, work, *arguments)
+        return await self._run(in_reading, work, *arguments)
 
-    async def _run(self, how: Callable[..., T], *arguments: object) -> T:
+    async def _run(self, within: Callable[..., T], work: Callable[..., T], *arguments: object) -> T:
         if self._thread is None:
             raise StoreUnavailable(f"{self._url} is not open: use it inside `async with`", store=self._url)
-        return await self._thread.run(partial(how, self._connection, self._url, *arguments))
-
-
-def _in_one_state(connection: sqlite3.Connection, url: str, work: Callable[..., T], *arguments: object) -> T:
-    with reading(connection, url):
-        return work(connection, *arguments)
+        return await self._thread.run(partial(within, self._connection, self._url, work, *arguments))
 
 
 def _parked(connection: sqlite3.Connection, table: ViewTable) -> dict[str, int]:

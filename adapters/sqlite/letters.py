@@ -54,6 +54,12 @@ def in_transaction(connection: sqlite3.Connection, url: str, work: Callable[...,
         return work(connection, *arguments)
 
 
+def in_reading(connection: sqlite3.Connection, url: str, work: Callable[..., T], *arguments: object) -> T:
+    """What `work` returns, which sees one state of the file and changes nothing."""
+    with transaction(connection, url, reads_only=True):
+        return work(connection, *arguments)
+
+
 def parked_keys(connection: sqlite3.Connection, projection_key: int) -> dict[str, int]:
     """By key, the number of its letters."""
     return dict(connection.execute(_KEYS, (projection_key,)).fetchall())

@@ -11,14 +11,18 @@ SMALL_ROWS = 64
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection, url: str) -> Generator[None]:
+def transaction(connection: sqlite3.Connection, url: str, *, reads_only: bool = False) -> Generator[None]:
     """Begins, and commits at the end; rolls back when the body raises.
 
     Raises `StoreUnavailable` when nothing was recorded, `CommitInDoubt` when that is not certain. Constraints that do
     not hold and values that cannot be stored pass as the driver's errors, rolled back, to be dealt with by the caller.
+    One that only reads waits for no writer, and keeps none waiting.
     """
     try:
-        connection.execute("BEGIN IMMEDIATE")
+        if reads_only:
+            connection.execute("BEGIN")
+        else:
+            connection.execute("BEGIN IMMEDIATE")
         yield
     except BaseException as error:
         _roll_back(connection)
@@ -30,18 +34,6 @@ def transaction(connection: sqlite3.Connection, url: str) -> Generator[None]:
     except DRIVER_ERRORS as error:
         _roll_back(connection)
         raise after_commit(error, url) from error
-
-
-@contextmanager
-def reading(connection: sqlite3.Connection, url: str) -> Generator[None]:
-    """One state of the file for all that is read in the body, whatever is written beside it; waits for no writer."""
-    try:
-        connection.execute("BEGIN")
-        yield
-    except DRIVER_ERRORS as error:
-        raise unavailable(error, url) from error
-    finally:
-        _roll_back(connection)
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

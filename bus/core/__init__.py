@@ -19,12 +19,14 @@ from bus.core.messages import (
     Views,
 )
 from bus.core.projection import PARK, STOP, Projection
+from bus.core.safe import SAFE
 from bus.core.snapshots import Snapshots
 from bus.core.upcasting import Drop, Split, Upcaster
 
 __all__ = [
     "PARK",
     "REMOVED",
+    "SAFE",
     "STOP",
     "Application",
     "Command",

@@ -10,6 +10,7 @@ from bus.core.decider import Decider
 from bus.core.errors import DefinitionError
 from bus.core.messages import Command, Query, View, Views
 from bus.core.projection import Projection
+from bus.core.safe import safe_fields
 from bus.core.schema import Schema
 from bus.core.upcasting import Upcasting
 
@@ -48,6 +49,8 @@ class Application:
         object.__setattr__(self, "command_names", self._commands_by_name())
         object.__setattr__(self, "projection_of", self._projections_by_view())
         object.__setattr__(self, "handler_of", self._handlers_by_query())
+        for message in (*self.decider_of, *self.schema.by_type, *self.handler_of):
+            safe_fields(message)
 
     def _deciders_by_command(self) -> dict[type[Command], Decider[Any, Any, Any]]:
         found: dict[type[Command], Decider[Any, Any, Any]] = {}

@@ -88,7 +88,7 @@ class Recorded(msgspec.Struct, Generic[E_co], frozen=True, kw_only=True, gc=Fals
     correlation_id: str
     """The conversation: the command's own id unless its sender named another."""
     causation_id: str | None = None
-    """The direct cause of the command, where something inside the system sent it."""
+    """The direct cause of the command, as its sender named it: the id of the command whose event it answers."""
     traceparent: str | None = None
     """The sender's W3C trace context."""
 

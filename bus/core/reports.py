@@ -1,12 +1,12 @@
 """Reports: what the bus tells of its work, a batch at a time and after the fact; times are seconds of its clock."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
 from bus.core.errors import BusError
-from bus.core.messages import Command, Event, Receipt, Recorded
+from bus.core.messages import Command, Event, Query, Receipt, Recorded
 
 
 class Journey(Protocol):
@@ -30,6 +30,11 @@ class Sent(Protocol):
     @property
     def correlation_id(self) -> str | None:
         """None where it is the command's own id."""
+        ...
+
+    @property
+    def causation_id(self) -> str | None:
+        """None where the sender named no cause."""
         ...
 
     @property
@@ -68,13 +73,15 @@ class Turned(msgspec.Struct, frozen=True, kw_only=True):
     committing: float | None = None
     """When the batch was handed to the store; None where there was no batch."""
     ended: float
-    """When the batch was durable, or everything was decided where there was none."""
+    """When the batch was durable or had failed, or everything was decided where there was none."""
     batch: int = 0
-    """Its number since the bus was opened, 0 where nothing was committed."""
+    """Its number since the bus was opened, 0 where there was none."""
+    failure: str | None = None
+    """The code of the error where the batch was not recorded, or where nobody knows."""
     commands: int = 0
-    """Commands of the batch that the store accepted."""
+    """Commands of the batch that the store accepted; of one that failed, all that it had."""
     events: int = 0
-    """Events that it recorded."""
+    """Events that it recorded; of a batch that failed, all that it had."""
     decided: Sequence[Decided] = ()
     """Decisions that stand together, in the order of their events."""
     position: int = 0
@@ -124,6 +131,8 @@ class Queried(msgspec.Struct, frozen=True):
     error: BusError | None
     """Why not; None too where whoever asked was cancelled."""
     is_answered: bool
+    asked: Query[Any] | None = None
+    """The query itself, of which only what its type declares safe may be told."""
 
 
 class Failed(msgspec.Struct, frozen=True):

@@ -113,6 +113,9 @@ class Leases:
                 projector.hold(claim)
             else:
                 self._held.discard(table)
+                if projector.is_here:
+                    # Its commits have not found out before.
+                    log.warning("projection goes on in another process", projection=table.projection)
                 projector.follow(claim.checkpoint)
 
     def _pause_s(self) -> float:

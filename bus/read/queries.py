@@ -108,7 +108,7 @@ class Queries:
             failure = error
             raise
         finally:
-            self._telemetry.queried(Queried(name, started, self._clock.monotonic(), failure, is_answered))
+            self._telemetry.queried(Queried(name, started, self._clock.monotonic(), failure, is_answered, query))
             # Its traceback leads to this frame.
             del failure
 

@@ -1,7 +1,7 @@
 """Log: the library's one logger; it speaks through the standard `logging` module under the name `doubledecker`.
 
-An entry is one line: JSON, or words and values where standard error is a terminal. It has no field of any message, and
-nothing that the application's code or its exceptions say: types and places only.
+An entry is one line: JSON, or words and values where standard error is a terminal. Of messages it has the fields that
+their types declare `SAFE`, and nothing that the application's code or its exceptions say: types and places only.
 """
 
 import logging
@@ -15,7 +15,8 @@ from typing import Any, Final, cast
 import structlog
 
 from bus.core.errors import BusError, CommandFailed, QueryFailed, Rejected, Unreadable
-from bus.core.messages import Recorded
+from bus.core.messages import Message, Recorded
+from bus.core.safe import told_fields
 
 NAME: Final = "doubledecker"
 
@@ -48,12 +49,18 @@ def placed(traceparent: str | None) -> dict[str, str]:
     return {"trace_id": parts[1], "span_id": parts[2]} if len(parts) > 3 else {}
 
 
-def named(recorded: Recorded[Any] | None) -> dict[str, str]:
-    """What an entry says of an event: the conversation, the command, the stream and the trace."""
+def named(recorded: Recorded[Any] | None) -> dict[str, Any]:
+    """What an entry says of an event: the conversation, the command, the stream, the trace and its safe fields."""
     if recorded is None:
         return {}
     ids = {"correlation_id": recorded.correlation_id, "command_id": recorded.command_id, "stream": recorded.stream}
-    return placed(recorded.traceparent) | ids
+    return placed(recorded.traceparent) | ids | safe(recorded.event)
+
+
+def safe(message: Message) -> dict[str, Any]:
+    """The field `fields` of an entry: what the message's type declares safe; left out where that is nothing."""
+    fields = told_fields(message)
+    return {"fields": fields} if fields else {}
 
 
 def rendered(entry: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from bus.core.errors import BusError, CommandFailed, Rejected
 from bus.core.limits import Limits
 from bus.core.messages import Event, State
 from bus.core.stored import Append, NewEvent
-from bus.runtime.log import log, placed, told
+from bus.runtime.log import log, placed, safe, told
 from bus.write.answers import conflict, failed
 from bus.write.directory import Actor
 from bus.write.envelope import Envelope
@@ -150,10 +150,8 @@ class Deciding:
                 return mail[mail.index(envelope) + 1 :]
             state = after
             staged.append((envelope, None, events, version + len(new), after, len(entries)))
-            told, trace = envelope.fingerprint or command, envelope.traceparent
-            entries.append(
-                Append(stream, version, new, envelope.command_id, told, envelope.correlation_id, None, trace)
-            )
+            told, talk, cause = envelope.fingerprint or command, envelope.correlation_id, envelope.causation_id
+            entries.append(Append(stream, version, new, envelope.command_id, told, talk, cause, envelope.traceparent))
             version += len(new)
             if turn.payload_bytes >= self._batch_bytes_max:
                 return mail[mail.index(envelope) + 1 :]
@@ -187,6 +185,7 @@ class Deciding:
             crashes=actor.crashes,
             error=told(error),
             **placed(envelope.traceparent),
+            **safe(envelope.command),
         )
         if not self._conclude(turn, envelope, failed(envelope.command, actor.stream, error), version, None):
             actor.state = None

@@ -27,6 +27,7 @@ class Envelope(msgspec.Struct, gc=False, eq=False):
     reply: Reply
     traceparent: str | None = None
     correlation_id: str | None = None
+    causation_id: str | None = None
     expected_version: int | None = None
     fingerprint: bytes = b""
     """Known for those whose sender named the id, empty for others."""

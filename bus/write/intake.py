@@ -52,6 +52,7 @@ class Intake:
         self._monotonic = clock.monotonic
         self._new_id = ids.new
         self._observing = observing
+        self._tell = None if observing is None else observing.tell
         self._limits = limits
         self._send_timeout_s = limits.send_timeout_s
         self._bus_commands_max = limits.bus_commands_max
@@ -68,6 +69,8 @@ class Intake:
         expected_version: int | None = None,
         timeout: float | None = None,
         correlation_id: str | None = None,
+        *,
+        causation_id: str | None = None,
     ) -> Reply:
         """Puts the command into its actor's mailbox; the reply's result is an `Outcome`.
 
@@ -90,8 +93,8 @@ class Intake:
             raise failed_before(command, None, why) from error
         if self.in_flight >= self._bus_commands_max:
             raise overloaded(stream, self.in_flight)
-        if timeout is not None or correlation_id is not None:
-            _check(command, stream, timeout, correlation_id)
+        if timeout is not None or correlation_id is not None or causation_id is not None:
+            _check(command, stream, timeout, correlation_id, causation_id)
             if timeout is not None and timeout <= 0 and not self._is_given(command_id):
                 raise no_time(stream, timeout)
         actor = self._actors.get(stream) or self._new_actor(decider, command, aggregate_id, stream)
@@ -99,11 +102,11 @@ class Intake:
         deadline = now + (self._send_timeout_s if timeout is None else timeout)
         reply = self._new_reply()
         the_id = self._new_id() if command_id is None else command_id
-        envelope = Envelope(command, actor, the_id, False, deadline, reply, None, correlation_id)
-        observing = self._observing
-        if observing is not None:
+        envelope = Envelope(command, actor, the_id, False, deadline, reply, None, correlation_id, causation_id)
+        tell = self._tell
+        if tell is not None:
             envelope.sent = now
-            if (told := observing.tell(envelope)) is not None:
+            if (told := tell(envelope)) is not None:
                 _note(envelope, told)
         if expected_version is not None:
             envelope.expected_version = expected_version
@@ -209,11 +212,12 @@ def _is_given_up(envelope: Envelope) -> bool:
     return not envelope.wanted() and envelope in (envelope.actor.mail or ())
 
 
-def _check(command: Command, stream: str, timeout: float | None, correlation_id: str | None) -> None:
+def _check(
+    command: Command, stream: str, timeout: float | None, correlation_id: str | None, causation_id: str | None
+) -> None:
     """Refuses what would harm others later: a batch at the store, or the one timer."""
     if timeout is not None and (not isinstance(timeout, int | float) or math.isnan(timeout)):
         raise failed_before(command, stream, f"its timeout is {timeout!r}, not a number of seconds")
-    if correlation_id is not None:
-        fault = id_fault(correlation_id)
-        if fault is not None:
-            raise failed_before(command, stream, f"its correlation id is {fault}")
+    for what, given in (("correlation", correlation_id), ("causation", causation_id)):
+        if given is not None and (fault := id_fault(given)) is not None:
+            raise failed_before(command, stream, f"its {what} id is {fault}")

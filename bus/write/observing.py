@@ -68,6 +68,18 @@ class Observing:
             again=[one for envelopes in again.values() for one in envelopes],
         )
 
+    def turn_failed(self, turn: Turn, committing: float, failure: str) -> None:
+        """Tells of the commands that a turn answered with an error of that code, since its batch came to nothing."""
+        self._batch += 1
+        self._flush(
+            turn.started,
+            committing=committing,
+            batch=self._batch,
+            failure=failure,
+            commands=len(turn.entries),
+            events=sum([len(entry.events) for entry in turn.entries]),
+        )
+
     def turn_answered(self, turn: Turn) -> None:
         """Tells of the commands that a turn answered although nothing was committed."""
         if self._answered or self._decided:
@@ -99,6 +111,7 @@ class Observing:
         *,
         committing: float | None = None,
         batch: int = 0,
+        failure: str | None = None,
         commands: int = 0,
         events: int = 0,
         again: Sequence[Envelope] = (),
@@ -112,6 +125,7 @@ class Observing:
                 committing=committing,
                 ended=self._monotonic(),
                 batch=batch,
+                failure=failure,
                 commands=commands,
                 events=events,
                 decided=decided,

@@ -205,6 +205,7 @@ class Settling:
                         recorded_at=committed.recorded_at,
                         command_id=envelope.command_id,
                         correlation_id=envelope.correlation_id or envelope.command_id,
+                        causation_id=envelope.causation_id,
                         traceparent=envelope.traceparent,
                     )
                 )

@@ -8,7 +8,7 @@ import anyio
 
 from bus.core.application import Application
 from bus.core.decider import Decider
-from bus.core.errors import BusClosed, BusError, StoreUnavailable
+from bus.core.errors import BusClosed, BusError, OutcomeUnknown, StoreUnavailable
 from bus.core.limits import Limits
 from bus.ports import Clock, EventStore, Ids, Telemetry
 from bus.runtime.dispatcher import Dispatcher
@@ -173,7 +173,8 @@ class WriteSide:
         if not isinstance(outcome, Committed):
             again = self._settling.failed(turn, outcome)
             if observed is not None:
-                observed.turn_answered(turn)
+                code = outcome.code if isinstance(outcome, StoreUnavailable) else OutcomeUnknown.code
+                observed.turn_failed(turn, committing, code)
             return again
         again = self._settling.committed(turn, outcome)
         self.commit.events += turn.events

@@ -1,5 +1,6 @@
 """docs/telemetry.md says what the code emits, and dashboard and alerts ask for nothing else."""
 
+import ast
 import json
 import re
 
@@ -37,6 +38,24 @@ def test_labels_that_are_grouped_by_exist() -> None:
     for file in OBSERVABILITY.iterdir():
         for group in re.findall(r"\bby \(([^)]*)\)", file.read_text(encoding="utf-8")):
             assert {label.strip() for label in group.split(",")} <= labels, file.name
+
+
+def test_every_entry_of_the_log_is_in_the_guide_with_its_level() -> None:
+    said: set[tuple[str, str]] = {("info", "bus closed"), ("warning", "bus closed with work left")}
+    for path in (tree.ROOT / "bus").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Call(ast.Attribute(ast.Name("log"), level), [ast.Constant(text), *_]):
+                    said.add(("error" if level == "exception" else level, str(text)))
+                case _:
+                    pass
+    text = PAGE.read_text(encoding="utf-8")
+    told = {
+        (level, entry)
+        for level, entries in re.findall(r"^\| (info|warning|error) \| (.*) \|$", text, re.MULTILINE)
+        for entry in re.findall(r"`([^`]+)`", entries)
+    }
+    assert told == said
 
 
 def test_the_dashboard_shows_something_in_every_panel() -> None:

@@ -266,7 +266,7 @@ async def test_an_event_that_the_application_does_not_know_is_unreadable() -> No
             await recorded(bus)
 
 
-async def test_the_conversation_and_the_trace_are_stored_with_the_events() -> None:
+async def test_the_conversation_the_cause_and_the_trace_are_stored_with_the_events() -> None:
     telemetry = RecordingTelemetry()
     async with Bus(BANK, telemetry=telemetry) as bus:
         plain = await bus.send(Open("a"))
@@ -274,14 +274,35 @@ async def test_the_conversation_and_the_trace_are_stored_with_the_events() -> No
         token = TRACEPARENT.set(trace)
         traced = await bus.send(Deposit("a", 1), correlation_id="talk")
         TRACEPARENT.reset(token)
-        later = await bus.send(Deposit("a", 1))
+        later = await bus.send(Deposit("a", 1), causation_id=traced.command_id)
         events = await recorded(bus)
         assert [one.traceparent for one in events] == [None, trace, None]
         assert [one.correlation_id for one in events] == [plain.command_id, "talk", later.command_id]
-        assert [one.causation_id for one in events] == [None, None, None]
+        assert [one.causation_id for one in events] == [None, None, traced.command_id]
         assert [one.trace_id for one in (plain, traced, later)] == [None, "0af7651916cd43dd8448eb211c80319c", None]
         again = await bus.send(Deposit("a", 1), command_id=traced.command_id)
         assert again.trace_id == traced.trace_id
+
+
+async def test_many_commands_have_the_cause_that_they_are_sent_with() -> None:
+    async with Bus(BANK) as bus:
+        first = await bus.send(Open("a"))
+        await bus.send_many([Open("b"), Open("c")], correlation_id="talk", causation_id=first.command_id)
+        assert [(one.correlation_id, one.causation_id) for one in await recorded(bus)] == [
+            (first.command_id, None),
+            ("talk", first.command_id),
+            ("talk", first.command_id),
+        ]
+
+
+@pytest.mark.parametrize("cause", ["", "x" * 201, "nul\0", 5])
+async def test_what_is_no_id_is_no_cause(cause: Any) -> None:
+    async with Bus(BANK) as bus:
+        with pytest.raises(CommandFailed, match="its causation id is"):
+            await bus.send(Open("a"), causation_id=cause)
+        (refused,) = await bus.send_many([Open("a")], causation_id=cause)
+        assert isinstance(refused, CommandFailed)
+        assert await recorded(bus) == []
 
 
 async def test_each_of_many_senders_has_its_own_trace() -> None:

@@ -55,7 +55,9 @@ class Life:
         may_say: Sequence[str] = (),
     ) -> None:
         self._notes = notes
-        events = "|".join(["bus opened", "bus closed", "projection is run here", *may_say])
+        events = "|".join(
+            ["bus opened", "bus closed", "projection is run here", "projection goes on in another process", *may_say]
+        )
         self._may_say = re.compile(rf'\{{"timestamp": "[^"]+", "level": "(info|warning)", "event": "({events})"')
         self._in_flight_max = in_flight
         self._said = (folder / "stderr").open("w+b")

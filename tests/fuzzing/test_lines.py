@@ -24,7 +24,8 @@ from tests.support.bank import ACCOUNT
 
 APPLICATION: Final = Application(deciders=[ACCOUNT, *TRAFFIC.deciders])
 KEYS: Final = ("$type", "$command_id", "$expected_version", "correlation_id", "$timeout", "type ", "\ud800")
-ENVELOPE: Final = {"command_id": "c", "expected_version": 0, "correlation_id": "talk", "timeout": 30.0}
+IDS: Final = {"command_id": "c", "correlation_id": "talk", "causation_id": "one"}
+ENVELOPE: Final = {**IDS, "expected_version": 0, "timeout": 30.0}
 AT: Final = "2013-01-01T10:17:00Z"
 COMMANDS: Final[Sequence[dict[str, Any]]] = (
     {"type": "open", "account_id": "a"},

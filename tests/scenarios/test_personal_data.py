@@ -1,11 +1,14 @@
 """What people are called stays in the stores: log, spans, metrics and records never say it, whatever goes wrong."""
 
+import json
 import logging
 from collections.abc import Sequence
+from typing import Annotated
 
 import pytest
 
 from bus import (
+    SAFE,
     STOP,
     Application,
     Bus,
@@ -30,10 +33,12 @@ from tests.support.stores import FakeEventStore, lost_before
 class Note(Command):
     id: str
     text: str
+    kind: Annotated[str, SAFE] = "plain-kind"
 
 
 class Noted(Event, tag="noted"):
     text: str
+    kind: Annotated[str, SAFE] = "noted-kind"
 
 
 class Notes(State):
@@ -97,3 +102,6 @@ async def test_nothing_that_goes_wrong_tells_what_messages_hold(
     for word in ("projection stopped", "actor failed and is restarted", "append is uncertain", "process Note"):
         assert word in told
     assert PLANTED not in told
+    entries = {entry["event"]: entry for entry in map(json.loads, said)}
+    assert entries["actor failed and is restarted"]["fields"] == {"kind": "plain-kind"}
+    assert entries["projection stopped"]["fields"] == {"kind": "noted-kind"}

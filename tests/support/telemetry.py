@@ -16,6 +16,7 @@ class RecordingTelemetry(NoTelemetry):
     def __init__(self) -> None:
         self.commits: list[tuple[int, int]] = []
         """Commands and events of each batch."""
+        self.failed_commits: list[tuple[int, int]] = []
         self.outcomes: list[tuple[str, str]] = []
         """Each answered command's type with `ok`, `dropped` or the code of its error, in the order told."""
         self.projections: list[tuple[str, int]] = []
@@ -36,7 +37,7 @@ class RecordingTelemetry(NoTelemetry):
             assert turn.started is not None
             assert turn.committing is not None
             assert turn.started <= turn.committing <= turn.ended
-            self.commits.append((turn.commands, turn.events))
+            (self.commits if turn.failure is None else self.failed_commits).append((turn.commands, turn.events))
         for sent, refusal, *_ in turn.decided:
             self.outcomes.append((type(sent.command).__name__, "ok" if refusal is None else refusal.code))
         for sent, outcome in [*turn.answered, *turn.joined]:

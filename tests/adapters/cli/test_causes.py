@@ -7,8 +7,9 @@ import pytest
 
 from adapters.cli import causes
 from adapters.cli.causes import Cause, Looking
-from bus import MemoryEventStore
-from bus.core.stored import Append, NewEvent
+from bus import DeadLetter, MemoryEventStore
+from bus.core.stored import Append, NewEvent, ViewTable
+from tests.contracts.letters import letter
 from tests.support.ledger import LEDGER
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
@@ -92,6 +93,38 @@ async def test_places_views_and_traces_are_told(monkeypatch: pytest.MonkeyPatch)
         [("balances", ["a"], True), ("journal", ["all"], True)],
         [("balances", ["a"], False), ("journal", ["all"], True)],
     ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ("balances:1:3:b", ["child"]),
+        ("balances:7:3:b", ["child"]),
+        ("gone:1:3:k", ["child"]),
+        ("balances:1:3:a", []),
+        ("gone:1:3:l", []),
+        ("balances:1:99:b", []),
+        ("balances:1:0:b", []),
+    ],
+)
+async def test_a_dead_letter_leads_to_its_command(asked: str, found: list[str]) -> None:
+    async def letters(table: ViewTable, position: int) -> list[DeadLetter]:
+        return [letter("k", 3, table=table)] if (table.projection, position) == ("gone", 3) else []
+
+    async with await stored(*FAMILY) as store:
+        told = await Looking(store, LEDGER, letters=letters).look(asked)
+    assert [one.command_id for one in everyone(told) if one.is_asked] == found
+
+
+async def test_events_say_where_they_are_parked() -> None:
+    async def letters(table: ViewTable, position: int) -> list[DeadLetter]:
+        return [letter("b", 3, table=table)] if (table, position) == (ViewTable("balances", 1), 3) else []
+
+    async with await stored(*FAMILY) as store:
+        found = await Looking(store, LEDGER, letters=letters).look("root")
+    parked = {one.command_id: [view.parked for view in one.events[0].views] for one in everyone(found)}
+    assert parked["child"] == [["balances:1:3:b"], []]
+    assert parked["root"] == parked["second"] == [[], []]
 
 
 async def test_a_circle_of_causes_ends() -> None:

@@ -91,9 +91,10 @@ def test_every_command_of_the_application_is_read_as_it_is_written() -> None:
 
 @pytest.mark.parametrize("sign", ["", "$"])
 def test_the_envelope_is_known_with_and_without_its_sign(sign: str) -> None:
-    envelope = {"command_id": "one", "expected_version": 3, "correlation_id": "talk", "timeout": 1.5}
+    ids = {"command_id": "one", "correlation_id": "talk", "causation_id": "before"}
+    envelope = {**ids, "expected_version": 3, "timeout": 1.5}
     assert read({**DEPART, **{f"{sign}{name}": value for name, value in envelope.items()}}) == Order(
-        DEPARTED, "one", 3, "talk", 1.5
+        DEPARTED, "one", 3, "talk", "before", 1.5
     )
     assert read({**DEPART, **{f"{sign}{name}": None for name in envelope}}) == Order(DEPARTED)
     assert read({**DEPART, f"{sign}timeout": 2}) == Order(DEPARTED, timeout=2.0)

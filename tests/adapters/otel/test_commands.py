@@ -10,7 +10,7 @@ from bus.core.errors import CommandFailed, DeadlineExceeded, Rejected
 from tests.adapters.otel.recording import Recording, below, context_of, links_of, parent_of
 from tests.support.bank import BANK, Deposit, Misbehave, Open, Touch, Withdraw
 from tests.support.sending import begin
-from tests.support.stores import FakeEventStore, Gate, unavailable
+from tests.support.stores import FakeEventStore, Gate, lost_before, unavailable
 
 
 async def test_a_command_is_one_trace_from_its_sender_to_its_commit() -> None:
@@ -80,7 +80,12 @@ async def test_every_command_of_a_batch_has_a_commit_span_of_its_own() -> None:
     commits = recording.named("commit")
     assert {parent_of(one) for one in commits} == {context_of(one) for one in recording.named("process Open")}
     assert [dict(one.attributes) for one in commits] == [
-        {"doubledecker.batch.number": 1, "doubledecker.batch.commands": 3, "doubledecker.batch.events": 3}
+        {
+            "doubledecker.batch.number": 1,
+            "doubledecker.batch.commands": 3,
+            "doubledecker.batch.events": 3,
+            "doubledecker.outcome": "ok",
+        }
     ] * 3
     assert len({(one.start_time, one.end_time) for one in commits}) == 1, "it is one transaction"
 
@@ -128,6 +133,7 @@ async def test_an_attempt_that_another_writer_came_before_is_linked_to_by_the_ne
     assert (links_of(first), links_of(second)) == ([], [context_of(first)])
     assert [span.attributes["doubledecker.attempt"] for span in (first, second)] == [1, 2]
     assert [span.attributes["doubledecker.outcome"] for span in (first, second, send)] == ["conflict", "ok", "ok"]
+    assert [span.attributes["doubledecker.outcome"] for span in recording.named("commit")] == ["conflict", "ok"]
     assert parent_of(recording.one("recover account")) == context_of(second)
 
 
@@ -202,7 +208,41 @@ async def test_a_store_that_is_down_fails_recovery_and_commit_as_errors() -> Non
         recording.exporter.clear()
         store.script.append(unavailable)
         await bus.send_many([Open("a")])
-    assert recording.one("process Open").attributes["error.type"] == "store-unavailable"
+    process, commit = recording.one("process Open"), recording.one("commit")
+    assert process.attributes["error.type"] == commit.attributes["error.type"] == "store-unavailable"
+    assert (parent_of(commit), commit.status.status_code) == (context_of(process), StatusCode.ERROR)
+
+
+async def test_a_commit_that_failed_is_told_with_all_that_it_had() -> None:
+    recording = Recording()
+    store = FakeEventStore()
+    async with Bus(BANK, event_store=store, telemetry=recording.telemetry, limits=Limits(append_attempts_max=1)) as bus:
+        await bus.send_many([Open("a"), Open("b")])
+        recording.exporter.clear()
+        store.script.append(lost_before)
+        await bus.send_many([Deposit("a", 1), Deposit("b", 1)])
+        await bus.send(Deposit("a", 1))
+    failed, other, good = recording.named("commit")
+    assert (
+        dict(failed.attributes)
+        == dict(other.attributes)
+        == {
+            "doubledecker.batch.number": 2,
+            "doubledecker.batch.commands": 2,
+            "doubledecker.batch.events": 2,
+            "doubledecker.outcome": "error",
+            "error.type": "outcome-unknown",
+        }
+    )
+    assert (good.attributes["doubledecker.batch.number"], good.status.status_code) == (3, StatusCode.UNSET)
+
+
+async def test_the_cause_that_a_sender_names_is_told() -> None:
+    recording = Recording()
+    async with Bus(BANK, telemetry=recording.telemetry) as bus:
+        await bus.send(Open("a"), causation_id="the cause")
+    for name in ("send Open", "process Open"):
+        assert recording.one(name).attributes["doubledecker.causation_id"] == "the cause"
 
 
 async def test_a_caller_that_is_not_recorded_is_followed_and_costs_no_span() -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+import opentelemetry.context
 import pytest
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.sdk.trace import Tracer, TracerProvider
 from opentelemetry.sdk.trace.sampling import (
     ALWAYS_OFF,
@@ -21,7 +22,7 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
 from typing_extensions import override
 
-from adapters.otel.sampling import Head
+from adapters.otel.sampling import Head, current_context
 
 SAMPLERS = [
     ALWAYS_ON,
@@ -107,3 +108,23 @@ def test_the_known_ones_are_not_asked_about_roots_that_they_drop(monkeypatch: py
     head = head_of(ParentBasedTraceIdRatio(0.01))
     monkeypatch.setattr(head, "new_trace_id", lambda: 2**64 - 1)
     assert head.look() is None
+
+
+def test_roots_are_drawn_where_the_ids_are_the_sdks_own_and_the_sampler_is_known() -> None:
+    assert head_of(ParentBasedTraceIdRatio(0.01)).drawing is not None
+    assert head_of(Asked()).drawing is None
+
+
+@pytest.mark.parametrize("is_found", [True, False])
+def test_the_current_context_is_what_the_api_says(is_found: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not is_found:
+        monkeypatch.setattr(opentelemetry.context._RUNTIME_CONTEXT, "_current_context", None)
+        monkeypatch.setattr(opentelemetry.context._RUNTIME_CONTEXT, "get_current", lambda: Context({"a": 1}))
+        assert current_context()() == {"a": 1}
+        return
+    current = current_context()
+    assert current is not get_current
+    token = attach(Context({"a": 1}))
+    assert current() == get_current() == {"a": 1}
+    detach(token)
+    assert current() == {}

@@ -90,8 +90,56 @@ def test_only_versions_that_are_not_remembered_are_looked_for() -> None:
     batch = [entry("a-1", 3, "c1"), entry("a-2", 2, "c2"), entry("a-3", 0, "c3"), entry("a-4", 5, "c4", 0)]
     staged = all_at_once(batch, 0, heads)
     assert staged is not None
-    assert staged.arguments[-9:-2] == (7, "c7", ["a-2", "a-4"], [2, 5], ["a-4"], [6], ["c4"])
+    assert staged.arguments[-3:-1] == (7, "c7")
+    rest = msgspec.json.decode(staged.arguments[-1])
+    assert {name: rest[name] for name in rest if name.startswith(("there", "free"))} == {
+        "there_streams": ["a-2", "a-4"],
+        "there_versions": [2, 5],
+        "free_streams": ["a-4"],
+        "free_versions": [6],
+        "free_command_ids": ["c4"],
+    }
     assert staged.reached == {"a-1": 4, "a-2": 3, "a-3": 1, "a-4": 5}
+
+
+def test_what_a_batch_seldom_has_is_told_apart_from_what_all_have() -> None:
+    heads = Heads(10)
+    heads.update({"a-1": 3}, (7, "c7"), ["event-0"])
+    usual = all_at_once([entry("a-1", 3, "c1"), entry("a-2", 0, "c2")], 0, heads)
+    assert usual is not None
+    assert usual.arguments[-1] is None
+    # A context may hold what joins the others, and fingerprints need not be of one length.
+    seldom = [msgspec.structs.replace(entry("a-1", 3, "c1"), correlation_id="a\x1fb"), entry("a-2", 0, "c20")]
+    unusual = all_at_once(seldom, 0, heads)
+    assert unusual is not None
+    assert msgspec.json.decode(unusual.arguments[-1]) == {
+        "correlation_ids": ["a\x1fb", None],
+        "fingerprints": [seldom[0].fingerprint.hex(), seldom[1].fingerprint.hex()],
+    }
+
+
+async def test_fingerprints_of_several_lengths_are_kept_and_so_is_an_empty_one(new_url: NewUrl) -> None:
+    batches = [[b"", b"\x01\x02"], [b""], [b"\x03\x04\x05\x06", b"\x07\x08\x09\x0a"]]
+    async with PostgresEventStore(new_url()) as store:
+        for number, prints in enumerate(batches):
+            batch = [
+                msgspec.structs.replace(entry(f"a-{number}-{place}", 0, f"c{number}-{place}"), command=one)
+                for place, one in enumerate(prints)
+            ]
+            assert not (await store.append(batch, NOON)).refused
+        assert [event.fingerprint for event in await store.page(0, 9)] == [one for prints in batches for one in prints]
+
+
+async def test_who_opened_the_store_with_the_release_before_goes_on_appending(new_url: NewUrl, sql: Sql) -> None:
+    url = new_url()
+    async with PostgresEventStore(url) as store:
+        assert await store.append([entry("a-1", 0, "c1")], NOON) == Appended(0, {})
+        await sql(
+            f"CALL {schema_of(url)}.append_all('a-2', '{{1}}', 'event-0', ARRAY['x'::bytea], 0, 'c2', NULL, "
+            f"ARRAY['p'::bytea], {', '.join(['NULL'] * 13)})"
+        )
+        assert await store.append([entry("a-1", 1, "c3"), entry("a-2", 1, "c4")], NOON) == Appended(2, {})
+    check_log(await recorded(url))
 
 
 async def test_a_value_of_a_wrong_type_is_refused_alone(new_url: NewUrl) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from adapters.postgres import PostgresEventStore, PostgresViewStore, events, views
 from bus.core.builds import Build
+from bus.core.errors import StoreNotReadable
 from bus.core.stored import AlreadyRecorded, Appended, Checkpoint, History, Snapshot, Stale, StoredView, ViewChanges
 from tests.adapters.postgres.databases import described, execute
 from tests.adapters.postgres.sample import (
@@ -113,6 +114,20 @@ async def test_an_event_store_of_each_schema_is_read_beside_and_stays_as_it_is(n
     before = await described(url)
     async with PostgresEventStore(url, read_only=True) as store:
         assert list(await store.page(0, 99)) == stored()
+    assert await described(url) == before
+
+
+@pytest.mark.parametrize("version", VIEWS_OF)
+async def test_a_view_store_of_each_schema_is_looked_at_and_stays_as_it_is(new_url: NewUrl, version: int) -> None:
+    url = await frozen(new_url(), f"views-{version}")
+    before = await described(url)
+    if version < max(VIEWS_OF):
+        with pytest.raises(StoreNotReadable, match=f"has schema version {version}, older than"):
+            await PostgresViewStore(url, read_only=True).__aenter__()
+    else:
+        async with PostgresViewStore(url, read_only=True) as store:
+            assert {one.table: one.checkpoint for one in await store.builds()}[PLAIN] == AT_7
+            assert list(await store.letters(PLAIN, limit=9)) == sorted(LETTERS, key=lambda one: (one.position, one.key))
     assert await described(url) == before
 
 

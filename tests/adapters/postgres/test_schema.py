@@ -1,15 +1,21 @@
 """A schema is created once, brought up to date, or refused, and then nothing is changed."""
 
 from collections.abc import Callable
+from typing import Any
 
 import anyio
+import msgspec
 import pytest
 
 from adapters.postgres import PostgresEventStore, PostgresViewStore
+from adapters.postgres.events import LAYOUT
 from bus.core.errors import StoreNotReadable, StoreReadOnly, StoreTooNew, StoreUnavailable, Unusable
+from bus.core.stored import Checkpoint, ViewChanges
 from tests.adapters.postgres.conftest import Sql
 from tests.adapters.postgres.databases import as_role, schema_of
 from tests.contracts.entries import NOON, entry
+from tests.contracts.letters import request
+from tests.contracts.view_store import PLAIN
 
 NewUrl = Callable[[], str]
 
@@ -53,6 +59,8 @@ async def test_reading_creates_nothing(new_url: NewUrl, sql: Sql) -> None:
     url = new_url()
     with pytest.raises(StoreNotReadable, match="nothing was ever recorded"):
         await PostgresEventStore(url, read_only=True).__aenter__()
+    with pytest.raises(StoreNotReadable, match="has no view store"):
+        await PostgresViewStore(url, read_only=True).__aenter__()
     assert await sql("SELECT 1 FROM pg_namespace WHERE nspname = $1", schema_of(url)) == []
 
 
@@ -64,6 +72,42 @@ async def test_a_store_that_was_opened_to_read_refuses_to_append(new_url: NewUrl
         assert await store.head() == 1
         with pytest.raises(StoreUnavailable, match="read-only"):
             await store.append([entry("a-1", 1, "c2")], NOON)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda store: store.prepare([PLAIN]),
+        lambda store: store.reindex(msgspec.structs.replace(PLAIN, indexes=("at",)), lambda payload: (), 9),
+        lambda store: store.claim([PLAIN], "me", 9.0),
+        lambda store: store.release([PLAIN], "me"),
+        lambda store: store.commit(PLAIN, ViewChanges(Checkpoint(), Checkpoint(), (), ())),
+        lambda store: store.ask(request(1)),
+        lambda store: store.answer(request(1)),
+    ],
+    ids=["prepare", "reindex", "claim", "release", "commit", "ask", "answer"],
+)
+async def test_views_that_were_opened_to_look_at_refuse_to_be_changed(new_url: NewUrl, write: Any) -> None:
+    url = new_url()
+    async with PostgresViewStore(url) as store:
+        await store.prepare([PLAIN])
+    async with PostgresViewStore(url, read_only=True) as store:
+        assert [one.table for one in await store.builds()] == [PLAIN]
+        with pytest.raises(StoreUnavailable, match="read-only"):
+            await write(store)
+
+
+async def test_a_role_that_may_read_only_may_look_at_views(new_url: NewUrl, sql: Sql, role: str) -> None:
+    url = new_url()
+    async with PostgresViewStore(url) as store:
+        await store.prepare([PLAIN])
+    await sql(f"GRANT USAGE ON SCHEMA {schema_of(url)} TO {role}")
+    await sql(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema_of(url)} TO {role}")
+    with pytest.raises(StoreReadOnly, match="permission denied"):
+        await PostgresViewStore(as_role(url, role)).__aenter__()
+    async with PostgresViewStore(as_role(url, role), read_only=True) as store:
+        (build,) = await store.builds()
+        assert dict(await store.parked(build.table)) == {}
 
 
 async def test_a_role_that_may_not_create_the_schema_is_told_so(new_url: NewUrl, role: str) -> None:
@@ -93,7 +137,7 @@ async def test_a_store_that_could_not_be_opened_may_be_tried_again(new_url: NewU
     await sql(f"UPDATE {schema_of(url)}.event_store SET schema_version = 99")
     with pytest.raises(StoreTooNew):
         await store.__aenter__()
-    await sql(f"UPDATE {schema_of(url)}.event_store SET schema_version = 1")
+    await sql(f"UPDATE {schema_of(url)}.event_store SET schema_version = {len(LAYOUT.migrations())}")
     async with store:
         assert await store.head() == 0
 

@@ -36,19 +36,24 @@ async def test_it_sees_what_the_writer_has_committed_and_the_writer_what_it_leav
         assert await desk.asked("request-1") == request(1)
 
 
-async def test_it_looks_without_waiting_for_whoever_writes(tmp_path: Path) -> None:
+async def test_who_only_looks_waits_for_no_writer_and_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "views.db"
     async with SqliteViewStore(path) as store:
         await store.prepare([PLAIN])
-        writer = sqlite3.connect(path, isolation_level=None)
-        writer.execute("BEGIN IMMEDIATE")
-        async with SqliteViewDesk(path, busy_timeout_s=0.01) as desk:
-            assert list(await desk.builds()) == [Build(PLAIN, START, "answering", None)]
-            assert dict(await desk.parked(PLAIN)) == {}
-            with pytest.raises(StoreUnavailable, match="locked"):
-                await desk.ask(request(1))
-            assert await desk.asked("request-1") is None
-        writer.close()
+        await store.commit(PLAIN, ViewChanges(START, FIRST, (), (), 0, (letter("k", 3, "a bug"),)))
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    async with SqliteViewDesk(path, read_only=True) as looking, SqliteViewDesk(path, busy_timeout_s=0.01) as desk:
+        for one in (looking, desk):
+            assert dict(await one.parked(PLAIN)) == {"k": 1}
+        with pytest.raises(StoreUnavailable, match="locked"):
+            await desk.ask(request(1))
+        with pytest.raises(StoreUnavailable, match="read-only"):
+            await looking.ask(request(1))
+    writer.close()
+    path.chmod(0o444)
+    async with SqliteViewDesk(path, read_only=True) as looking:
+        assert [(one.table, one.checkpoint) for one in await looking.builds()] == [(PLAIN, FIRST)]
 
 
 async def test_a_file_that_is_not_there_or_none_of_ours_is_told_and_left_alone(tmp_path: Path) -> None:

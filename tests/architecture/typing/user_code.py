@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NewType, TypeAlias, assert_type
+from typing import Annotated, Any, NewType, TypeAlias, assert_type
 
 from bus import Bus
 from bus.core import (
     REMOVED,
+    SAFE,
     STOP,
     Application,
     Command,
@@ -52,7 +53,7 @@ FlightCommand: TypeAlias = ScheduleFlight | CancelFlight
 
 
 class FlightScheduled(Event, tag="flight-scheduled"):
-    origin: str
+    origin: Annotated[str, SAFE]
     departs_at: datetime
 
 

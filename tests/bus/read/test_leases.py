@@ -1,5 +1,6 @@
 """Leases: each projection is run by one of the processes that share its views, and by another when that one is gone."""
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
@@ -111,7 +112,9 @@ async def test_nobody_waits_at_the_end_for_views_that_another_process_brings_for
         one_views.let_go("balances")
 
 
-async def test_who_was_paused_between_fold_and_commit_writes_nothing_and_stands_by() -> None:
+async def test_who_was_paused_between_fold_and_commit_writes_nothing_and_stands_by(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     place = Place()
     (old, old_views), (new, _) = place.bus(), place.bus()
     async with old, new:
@@ -134,6 +137,9 @@ async def test_who_was_paused_between_fold_and_commit_writes_nothing_and_stands_
         assert await balance_of(old, after=last.position) == [1, 2, 3]
         assert await balance_of(new, after=last.position) == [1, 2, 3]
         assert (here(old), here(new)) == (set(), ALL)
+        said = [json.loads(record.getMessage()) for record in caplog.records]
+        lost = [entry["projection"] for entry in said if entry["event"] == "projection goes on in another process"]
+        assert sorted(lost) == sorted(ALL)
         assert old.statistics().restarts == new.statistics().restarts == 0
 
 

@@ -145,7 +145,7 @@ class Eavesdropper:
 async def test_a_projection_is_given_the_same_live_as_from_the_store() -> None:
     store, live, late = MemoryEventStore(), Eavesdropper(), Eavesdropper()
     async with Bus(ledger(balances(live.project)), event_store=store) as bus:
-        await bus.send(Deposit("a", 5, times=2), correlation_id="conversation")
+        await bus.send(Deposit("a", 5, times=2), correlation_id="conversation", causation_id="cause")
         await bus.send(Close("a"), command_id="mine")
         await bus.wait_settled()
     async with Bus(ledger(balances(late.project)), event_store=store) as bus:
@@ -153,6 +153,7 @@ async def test_a_projection_is_given_the_same_live_as_from_the_store() -> None:
         recorded = [one async for one in bus.events()]
     assert live.heard == late.heard == recorded
     assert [one.correlation_id for one in live.heard] == ["conversation", "conversation", "mine"]
+    assert [one.causation_id for one in live.heard] == ["cause", "cause", None]
 
 
 async def test_a_passing_failure_costs_nothing() -> None:

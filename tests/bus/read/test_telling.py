@@ -95,7 +95,7 @@ async def test_who_leaves_says_so_of_what_was_told() -> None:
 
 async def test_only_who_projects_tells() -> None:
     place = Place()
-    (one, _), (other, _) = place.bus(LEDGER, LIMITS), place.bus(LEDGER, LIMITS)
+    (one, views), (other, _) = place.bus(LEDGER, LIMITS), place.bus(LEDGER, LIMITS)
     table = table_of(BALANCES)
     owners: list[str] = []
     async with other:
@@ -109,6 +109,7 @@ async def test_only_who_projects_tells() -> None:
                 assert told.owner == (await place.kept.claim([table], "nobody", 1.0))[table].owner
         await anyio.sleep(5)
     assert len(set(owners)) == 1
+    assert views.tells == 0
     async with one:
         await anyio.sleep(5)
         (told,) = [found.standing for found in await builds_of(place.kept)]
