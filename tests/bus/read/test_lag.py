@@ -7,10 +7,8 @@ import pytest
 
 from bus import Bus, Limits, MemoryEventStore, MemoryViewStore
 from bus.core.builds import REPLACED, Build
-from bus.core.stored import Checkpoint, NewEvent
+from bus.core.stored import Checkpoint
 from bus.read.lag import standing_of
-from bus.runtime.feed import Feed
-from tests.bus.read.test_subscription import DEPOSITED, NOON, Bench, take
 from tests.support.building import HeldViewStore, TurningClock, projector_of, raised, services_of
 from tests.support.ledger import LEDGER, Deposit, balances, ledger
 from tests.support.projecting import POISON, Brittle, of
@@ -109,22 +107,3 @@ async def test_a_standing_says_when_what_was_replaced_will_be_dropped() -> None:
     assert told.drops_at == since + timedelta(seconds=60)
     assert (told.owner, told.events_per_s, told.batch_events) == ("me", 1_230_000.0, 1_230_000.0)
     assert standing_of(services, projector, None, "me").drops_at is None
-
-
-async def test_when_what_comes_next_was_recorded_is_known_once_it_was_read() -> None:
-    bench = Bench()
-    async with bench.store:
-        subscription = bench.subscription()
-        assert subscription.recorded_at(1) is None
-        await bench.append(DEPOSITED)
-        await take(subscription)
-        assert (subscription.recorded_at(1), subscription.recorded_at(2)) == (NOON, None)
-        await bench.append(NewEvent("unknown", b"{}"), publish=False)
-        bench.feed = Feed(1)
-        bench.feed.advance(2)
-        subscription = bench.subscription()
-        first = await take(subscription)
-        assert first.fault is not None
-        subscription.accept(first.last)
-        await take(subscription)
-        assert (subscription.recorded_at(1), subscription.recorded_at(2)) == (None, NOON)
