@@ -1,6 +1,7 @@
 """Setbacks: what went wrong with one projection since something was committed; told, counted and waited out."""
 
 from datetime import datetime
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -67,12 +68,12 @@ class Setbacks:
         self._services.telemetry.failed(failed)
         if self._poisonings >= self._limits.projection_attempts_max:
             return Failure(poison.position, str(poison), self._poisonings, self._poisoned_at or now, now)
-        self._warn("projection failed and is retried", poison, attempt=self._poisonings)
+        log.warning("projection failed and is retried", **self._facts(poison, attempt=self._poisonings))
         return None
 
     def parked(self, poison: Poisoned) -> None:
         """The event was given up, and what comes after it has failed at nothing yet."""
-        self._warn("events are parked", poison, keys=len(poison.keys), attempts=self._poisonings)
+        log.warning("events are parked", **self._facts(poison, keys=len(poison.keys), attempts=self._poisonings))
         self._poisonings = 0
 
     def unavailable(self, error: Exception, position: int) -> None:
@@ -98,8 +99,7 @@ class Setbacks:
         limits, attempt = self._limits, max(1, self.attempts, self.losses)
         await anyio.sleep(backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, attempt))
 
-    def _warn(self, what: str, poison: Poisoned, **facts: int) -> None:
-        error = told(poison.__cause__ or poison)
-        log.warning(
-            what, projection=self._projection, position=poison.position, **facts, error=error, **named(poison.recorded)
-        )
+    def _facts(self, poison: Poisoned, **counts: int) -> dict[str, Any]:
+        """What an entry of the log says of it."""
+        place = {"projection": self._projection, "position": poison.position}
+        return {**place, **counts, "error": told(poison.__cause__ or poison), **named(poison.recorded)}
