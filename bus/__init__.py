@@ -11,7 +11,8 @@ The journey of a command, step by file:
 7. publish    `bus/runtime/feed.py`      committed events in position order
 8. project    `bus/read/projector.py`    from `read/subscription.py` through `read/folding.py` into the view store,
               where `read/leases.py` lets it; what fails is put aside by `read/parking.py` and `read/replaying.py`
-9. query      `bus/read/queries.py`      handlers read one snapshot; `read/watching.py` asks again after changes
+9. query      `bus/read/queries.py`      handlers read one snapshot; `read/answers.py` gives an answer again while it is
+              true, `read/watching.py` asks again after changes
 
 `bus/core` is what users write with, `bus/ports` what stores implement, `bus/memory` the shortest such stores,
 `bus/opened.py` starts and closes the parts, `bus/testing` tests what users write. Domains and read
@@ -20,6 +21,7 @@ models import from `bus.core`, applications from here.
 
 from bus.bus import Bus
 from bus.core.application import Application
+from bus.core.caching import cached
 from bus.core.conditions import above, at_least, at_most, below, between, one_of
 from bus.core.decider import Decider
 from bus.core.errors import (
@@ -77,7 +79,7 @@ from bus.core.messages import (
 from bus.core.projection import PARK, STOP, Projection
 from bus.core.safe import SAFE
 from bus.core.snapshots import Snapshots
-from bus.core.statistics import ProjectionStatistics, ShutdownReport, Statistics
+from bus.core.statistics import CacheStatistics, ProjectionStatistics, ShutdownReport, Statistics
 from bus.core.upcasting import Drop, Split, Upcaster
 from bus.memory import MemoryEventStore, MemoryViewStore
 from bus.runtime.log import LogFormatter
@@ -92,6 +94,7 @@ __all__ = [
     "Bus",
     "BusClosed",
     "BusError",
+    "CacheStatistics",
     "Command",
     "CommandFailed",
     "CommandIdReused",
@@ -154,5 +157,6 @@ __all__ = [
     "at_most",
     "below",
     "between",
+    "cached",
     "one_of",
 ]

@@ -251,18 +251,21 @@ class Bus:
         """The answer of the query's handler, read from one snapshot of the views.
 
         With `after`, a receipt or a position, the views that the handler reads hold at least the events up to there.
+        Of a handler that is `cached` it may be an answer that was read before, if it is what would be read now.
         Raises a subclass of `QueryError`, or of `NotProjected` where `after` is out of reach, or `StoreUnavailable`.
         """
         opened = self._opened_here()
-        return await opened.read.queries.ask(query, after_of(after), seconds_of(timeout, self.limits.query_timeout_s))
+        return await opened.read.answers.ask(query, after_of(after), seconds_of(timeout, self.limits.query_timeout_s))
 
     def watch(self, query: Query[R]) -> AsyncGenerator[Answer[R]]:
         """The answer now, and again each time that a change of the views it was read from changed it.
 
-        Changes in quick succession give one answer, at most one in `limits.watch_interval_s`. Raises what `query`
-        raises, and `ProjectionStopped` once a projection that the answer was read from has stopped.
+        Changes in quick succession give one answer, at most one in `limits.watch_interval_s`. The first answer holds
+        what was committed when it was asked for, and none is older than the one before. Equal queries are evaluated
+        once for all who watch them. Raises what `query` raises, `ProjectionStopped` once a projection that the answer
+        was read from has stopped, and `BusClosed`.
         """
-        return self._opened_here().read.watch(query)
+        return self._opened_here().read.watching.watch(query)
 
     async def wait_projected(
         self,

@@ -199,6 +199,9 @@ class OpenBus:
             position=self.feed.head,
             projections=projections,
             dead_letters=sum([one.dead_letters for one in projections]),
+            caches=self.read.answers.statistics(),
+            watchers=self.read.watching.readers,
+            watched=self.read.watching.queries,
         )
 
     @property

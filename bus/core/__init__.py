@@ -1,6 +1,7 @@
 """The pure core: what domains and read models are written with; no event loop, clock, randomness or I/O."""
 
 from bus.core.application import Application
+from bus.core.caching import cached
 from bus.core.conditions import above, at_least, at_most, below, between, one_of
 from bus.core.decider import Decider
 from bus.core.errors import Rejected
@@ -52,5 +53,6 @@ __all__ = [
     "at_most",
     "below",
     "between",
+    "cached",
     "one_of",
 ]

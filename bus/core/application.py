@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin
 
 from bus.core import annotations
+from bus.core.caching import Cached
 from bus.core.decider import Decider
 from bus.core.errors import DefinitionError
 from bus.core.messages import Command, Query, View, Views
@@ -26,7 +27,7 @@ class Application:
 
     deciders: Sequence[Decider[Any, Any, Any]] = ()
     projections: Sequence[Projection[Any, Any]] = ()
-    query_handlers: Sequence[QueryHandler] = ()
+    query_handlers: Sequence[QueryHandler | Cached] = ()
     upcasters: Sequence[Upcasting] = ()
 
     schema: Schema = field(init=False)
@@ -34,6 +35,8 @@ class Application:
     command_names: Mapping[str, type[Command]] = field(init=False)
     projection_of: Mapping[type[View], Projection[Any, Any]] = field(init=False)
     handler_of: Mapping[type[Query[Any]], QueryHandler] = field(init=False)
+    answers_max: Mapping[type[Query[Any]], int] = field(init=False)
+    """How many answers are kept, of queries whose handlers are `cached`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "deciders", _several(self.deciders, Decider, "deciders"))
@@ -48,7 +51,10 @@ class Application:
         object.__setattr__(self, "decider_of", self._deciders_by_command())
         object.__setattr__(self, "command_names", self._commands_by_name())
         object.__setattr__(self, "projection_of", self._projections_by_view())
-        object.__setattr__(self, "handler_of", self._handlers_by_query())
+        handlers = self._handlers_by_query()
+        object.__setattr__(self, "handler_of", {query: _plain(handler) for query, handler in handlers.items()})
+        kept = {query: one.answers_max for query, one in handlers.items() if isinstance(one, Cached)}
+        object.__setattr__(self, "answers_max", kept)
         for message in (*self.decider_of, *self.schema.by_type, *self.handler_of):
             safe_fields(message)
 
@@ -85,9 +91,10 @@ class Application:
             found[projection.view] = projection
         return found
 
-    def _handlers_by_query(self) -> dict[type[Query[Any]], QueryHandler]:
-        found: dict[type[Query[Any]], QueryHandler] = {}
-        for query, handler in map(_handled, self.query_handlers):
+    def _handlers_by_query(self) -> dict[type[Query[Any]], QueryHandler | Cached]:
+        found: dict[type[Query[Any]], QueryHandler | Cached] = {}
+        for handler in self.query_handlers:
+            query = _handled(_plain(handler))
             if query in found:
                 raise DefinitionError(f"there is more than one handler of query {query.__qualname__}")
             found[query] = handler
@@ -113,7 +120,11 @@ def _unique(what: str, names: list[str]) -> None:
         raise DefinitionError(f"there is more than one {what} {', '.join(twice)}")
 
 
-def _handled(handler: QueryHandler) -> tuple[type[Query[Any]], QueryHandler]:
+def _plain(handler: QueryHandler | Cached) -> QueryHandler:
+    return handler.handler if isinstance(handler, Cached) else handler
+
+
+def _handled(handler: QueryHandler) -> type[Query[Any]]:
     """The query that a handler answers; its return annotation must be the query's answer type."""
     what = f"query handler {getattr(handler, '__qualname__', repr(handler))}"
     parameters, returned = annotations.hints(handler, what)
@@ -127,7 +138,7 @@ def _handled(handler: QueryHandler) -> tuple[type[Query[Any]], QueryHandler]:
     answer = answer_type(query)
     if not _same(answer, returned):
         raise DefinitionError(f"{what} returns {returned!r}, but {query.__qualname__} asks for {answer!r}")
-    return query, handler
+    return query
 
 
 def _is_query(annotation: Any) -> bool:

@@ -6,7 +6,7 @@ from zlib import crc32
 
 import msgspec
 
-from bus.core.messages import Command
+from bus.core.messages import Command, Message
 
 # Equal sets and mappings may come in another order, above all in another process.
 _encode = msgspec.json.Encoder(order="deterministic").encode
@@ -18,12 +18,16 @@ def fingerprint(command: Command) -> bytes:
     A checksum is enough to find a mistake, which goes unnoticed once in four thousand million; it is no signature.
     Raises what msgspec raises for values that cannot be encoded.
     """
+    return crc32(canonical(command)).to_bytes(4, "big")
+
+
+def canonical(message: Message) -> bytes:
+    """The same bytes for equal messages of one type; raises what msgspec raises for values that cannot be encoded."""
     try:
-        text = _encode(command)
+        return _encode(message)
     except TypeError:
         # Of members that do not compare, such as enums, and of keys that are no texts msgspec knows no order.
-        text = _encode(_ordered(command))
-    return crc32(text).to_bytes(4, "big")
+        return _encode(_ordered(message))
 
 
 def fingerprint_or_none(command: Command | bytes) -> bytes:

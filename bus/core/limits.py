@@ -100,6 +100,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Views in memory at a time while a projection's views are indexed anew."""
     query_restarts_max: int = 8
     """Fresh snapshots that one query may need because a view it came to read was not yet at `after`."""
+    cached_answers_max: int = 100_000
+    """Answers that are kept of all `cached` query handlers together; the least recently used go first."""
     watch_interval_s: float = 0.05
     """Shortest time between two answers of one `watch`."""
 

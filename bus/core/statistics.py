@@ -64,6 +64,25 @@ class ProjectionStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """What is being built beside the views that answer."""
 
 
+class CacheStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """The kept answers of one query handler that is `cached`; counts are since the bus was opened."""
+
+    query: str
+    """The query's class."""
+    hits: int
+    """Asked and answered without a run of the handler of its own."""
+    misses: int
+    """Asked and answered by running the handler."""
+    answers: int
+    """Kept now."""
+
+    @property
+    def hit_rate(self) -> float:
+        """Hits of all that was asked; 0 where nothing was."""
+        asked = self.hits + self.misses
+        return self.hits / asked if asked else 0.0
+
+
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """The whole bus at one moment; counts are since it was opened."""
 
@@ -90,6 +109,12 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     projections: tuple[ProjectionStatistics, ...]
     dead_letters: int = 0
     """Parked events of all projections that run here."""
+    caches: tuple[CacheStatistics, ...] = ()
+    """One for each query handler that is `cached`."""
+    watchers: int = 0
+    """Readers of `watch`."""
+    watched: int = 0
+    """Different queries that they watch, each of which is answered once for all of them."""
     snapshots: int = 0
     """Snapshots written."""
     snapshot_failures: int = 0

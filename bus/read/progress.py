@@ -11,10 +11,13 @@ from bus.core.projection import Projection
 from bus.runtime.reply import Reply
 
 ChangeListener = Callable[[str, frozenset[str] | None], None]
-"""Called with a projection's name and the keys of the views that a commit changed.
+"""Called with a projection's name and the keys of the views that a commit changed, or is about to change.
 
 None stands for any: another process committed them, or the projection stopped.
 """
+
+Keys = frozenset[str] | None
+"""Keys of views; None stands for any."""
 
 
 class Progress:
@@ -26,6 +29,9 @@ class Progress:
         self._waiters: dict[Reply, int] = {}
         """The positions that are waited for. A dictionary, since many may wait and each leaves by itself."""
         self._listeners: list[ChangeListener] = []
+        self._doubters: list[ChangeListener] = []
+        self.begun: Keys = frozenset()
+        """Keys of views that a commit may have changed of which nothing is known yet."""
         self.position = 0
         """Views and checkpoint are committed up to here."""
         self.stopped: str | None = None
@@ -35,20 +41,43 @@ class Progress:
         self.public: Progress | None = None
         """Where those look who ask for what answers, while that is this one."""
 
-    def advance(self, position: int, changed: frozenset[str] | None) -> None:
-        """Makes a commit known; with None for keys that nobody here knows."""
+    def begin(self, keys: Keys) -> None:
+        """A commit of views of these keys begins: from now on who reads them may find them changed, or not.
+
+        Holds until `advance`, since a commit that failed may yet have happened.
+        """
+        if keys == frozenset():
+            return
+        self.begun = together(self.begun, keys)
+        for doubter in list(self._doubters):
+            doubter(self.name, keys)
+        if self.public is not None:
+            self.public.begin(keys)
+
+    def advance(self, position: int, changed: Keys) -> None:
+        """Makes a commit known of which `begin` has told; with None for keys that nobody here knows."""
+        told = self.begun is None or (changed is not None and changed <= self.begun)
+        assert told, "who changes views says so before, by `begin`, since others may see them before it is known"
+        # With those of earlier commits of which nobody knew what became of them.
+        changed = self.begun
+        self._change(position, changed)
+        if self.public is not None:
+            self.public.advance(position, changed)
+
+    def _change(self, position: int, changed: Keys) -> None:
+        self.begun = frozenset()
         self.position = position
         if self._waiters:
             self._wake([reply for reply, wanted in self._waiters.items() if wanted <= position])
         if changed != frozenset():
             self._tell(changed)
-        if self.public is not None:
-            self.public.advance(position, changed)
 
     def stop(self, position: int, reason: str) -> None:
         """Makes known that the projection stopped before the event at `position`; tells everybody who waits."""
         self.stopped = reason
         self.stopped_at = position
+        # Whoever has written to its views, and goes on doing so, does not tell of it here.
+        self.begun = None
         self._wake(list(self._waiters))
         self._tell(None)
         if self.public is not None:
@@ -57,14 +86,16 @@ class Progress:
     def show(self, public: "Progress") -> None:
         """From now on `public` tells what this one does; all that it told of before may be another's."""
         self.public = public
-        public.position, public.stopped, public.stopped_at = self.position, self.stopped, self.stopped_at
-        public._wake([reply for reply, wanted in public._waiters.items() if wanted <= self.position or self.stopped])
-        public._tell(None)
+        public.begin(None)
+        public._change(self.position, None)
+        public.begun, public.stopped, public.stopped_at = self.begun, self.stopped, self.stopped_at
+        if self.stopped is not None:
+            public._wake(list(public._waiters))
 
     def follow(self, position: int) -> None:
         """Takes the position that the view store has, whoever brought the views there."""
         if position > self.position:
-            self.advance(position, None)
+            self._change(position, None)
         self.position = position
         if position >= self.stopped_at:
             # Whoever got past the event runs other code than this process.
@@ -120,10 +151,20 @@ class Progress:
                 reply.set_result(None)
 
     def listen(self, listener: ChangeListener) -> None:
+        """`listener` is told of changes once they are committed."""
         self._listeners.append(listener)
 
     def unlisten(self, listener: ChangeListener) -> None:
         self._listeners.remove(listener)
+
+    def doubt(self, doubter: ChangeListener) -> None:
+        """`doubter` is told of changes before they are committed."""
+        self._doubters.append(doubter)
+
+
+def together(one: Keys, other: Keys) -> Keys:
+    """The keys of both."""
+    return None if one is None or other is None else one | other
 
 
 async def wait_for_all(progresses: Sequence[Progress], position: int, deadline: float = math.inf) -> None:

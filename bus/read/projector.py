@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-import anyio
 import anyio.lowlevel
 
 from bus.core.errors import ProjectionStopped, StoreUnavailable, Unusable, ViewsDropped
@@ -61,7 +60,7 @@ class Projector:
         self._services = services
         self._limits = services.limits
         self._view_store = services.view_store
-        self._writing: Writing = ViewWriting(services, projection, table)
+        self._writing: Writing = ViewWriting(services, projection, table, self.progress.begin)
         self._pace = pace
         """Where it builds beside what answers; else it works as fast as it can."""
         self._is_closed = False
@@ -280,6 +279,7 @@ class Projector:
     async def _commit(self, attempt: Attempt) -> None:
         is_repeated = self._uncertain is attempt
         self._uncertain = attempt
+        self.progress.begin(attempt.changed)
         try:
             owned = await attempt.commit()
         except StoreUnavailable:
@@ -320,9 +320,9 @@ class Projector:
         self._uncertain = None
         self._is_refused = False
         self._setbacks.overcome()
-        changed = attempt.done()
+        attempt.done()
         self._subscription.accept(batch.last)
-        self.progress.advance(batch.last.position, changed)
+        self.progress.advance(batch.last.position, attempt.changed)
         name, position, ended = self.projection.name, batch.last.position, self._services.clock.monotonic()
         self.lately.add(ended, batch.read)
         self._services.telemetry.projected(

@@ -1,6 +1,7 @@
 """Queries: runs query handlers on one snapshot of the views, if asked not before a given position."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import anyio
@@ -40,15 +41,6 @@ _LIMIT_MAX = 2**63 - 1
 """What databases count to."""
 
 
-class Reads(msgspec.Struct):
-    """What an answer was read from."""
-
-    keys: dict[str, set[str] | None]
-    """By projection; None stands for all of its views, any of which may change a `find`."""
-    position: int
-    """All those views hold at least the events up to here."""
-
-
 class _StartAgain(BaseException):
     """Leaves a handler whose snapshot is too old for a view that it came to read; to catch it changes nothing."""
 
@@ -81,11 +73,16 @@ class Queries:
 
     async def ask(self, query: Query[R], after: After, timeout: float | None) -> R:
         """The answer; raises a subclass of `QueryError` or `NotProjected`."""
-        answer, _ = await self.ask_and_tell(query, after, timeout)
-        return answer
+        deadline = self.deadline(timeout)
+        with self.telling(query) as handler:
+            return await self._run(handler, query, after, deadline)
 
-    async def ask_and_tell(self, query: Query[R], after: After, timeout: float | None) -> tuple[R, Reads]:
-        """The answer and what it was read from."""
+    def deadline(self, timeout: float | None) -> float:
+        """When a query that is asked now must have been answered."""
+        return self._clock.monotonic() + (self._limits.query_timeout_s if timeout is None else timeout)
+
+    def handler_of(self, query: Query[Any]) -> Callable[..., Any]:
+        """Who answers it; raises `UnknownQuery`, or `BusClosed`."""
         name = type(query).__qualname__
         handler = self._application.handler_of.get(type(query))
         if handler is None:
@@ -96,33 +93,49 @@ class Queries:
             )
         if not self._is_open:
             raise BusClosed(f"{name} was not answered: the bus is closed. Ask inside its `async with` block")
+        return handler
+
+    @contextmanager
+    def telling(self, query: Query[Any]) -> Generator[Callable[..., Any]]:
+        """Gives the handler, and tells telemetry what became of the query inside the block."""
+        handler = self.handler_of(query)
         started = self._clock.monotonic()
-        deadline = started + (self._limits.query_timeout_s if timeout is None else timeout)
         failure: BusError | None = None
         is_answered = False
         try:
-            answer = await self._run(handler, query, after, deadline)
+            yield handler
             is_answered = True
-            return answer
         except BusError as error:
             failure = error
             raise
         finally:
+            name = type(query).__qualname__
             self._telemetry.queried(Queried(name, started, self._clock.monotonic(), failure, is_answered, query))
             # Its traceback leads to this frame.
             del failure
 
-    async def _run(
-        self, handler: Callable[..., Any], query: Query[R], after: After, deadline: float
-    ) -> tuple[R, Reads]:
+    def late(self, query: Query[Any]) -> QueryTimeout:
+        """For who was not answered by the deadline."""
         name = type(query).__qualname__
+        return QueryTimeout(f"{name} was not answered in time; ask again, or with more time", query=name)
+
+    def restless(self, query: Query[Any]) -> QueryFailed:
+        """For a handler that was run again and again."""
+        name = type(query).__qualname__
+        return QueryFailed(
+            f"the handler of {name} read another view at each of {self._limits.query_restarts_max} attempts; "
+            "it must read the same views when it is run again",
+            query=name,
+        )
+
+    async def _run(self, handler: Callable[..., Any], query: Query[R], after: After, deadline: float) -> R:
         late: Progress | None = None
         is_refreshed = False
         for _ in range(self._limits.query_restarts_max):
             # No snapshot is held meanwhile: it would be too old, and stores have few of them at a time.
             if late is not None:
                 await late.wait(after.position, deadline)
-            answered: tuple[R, Reads] | Progress | None = None
+            answered: tuple[R, None] | tuple[None, Progress] | None = None
             with anyio.CancelScope(deadline=deadline):
                 try:
                     answered = await self._attempt(handler, query, after)
@@ -130,35 +143,24 @@ class Queries:
                     if is_refreshed:
                         raise
                     # Another process has let other views answer, and has dropped these.
-                    is_refreshed = True
+                    is_refreshed, late = True, None
                     await self._refresh()
-                    late = None
                     continue
             if answered is None:
-                raise QueryTimeout(f"{name} was not answered in time; ask again, or with more time", query=name)
-            if not isinstance(answered, Progress):
-                return answered
-            late = answered
-        raise QueryFailed(
-            f"the handler of {name} read another view at each of {self._limits.query_restarts_max} attempts; "
-            "it must read the same views when it is run again",
-            query=name,
-        )
+                raise self.late(query)
+            answer, late = answered
+            if late is None:
+                return answer  # type: ignore[return-value]
+        raise self.restless(query)
 
-    async def _attempt(self, handler: Callable[..., Any], query: Query[R], after: After) -> tuple[R, Reads] | Progress:
+    async def _attempt(
+        self, handler: Callable[..., Any], query: Query[R], after: After
+    ) -> tuple[R, None] | tuple[None, Progress]:
         """Runs the handler on a snapshot; gives the projection for which that is too old, if it comes to read it."""
         # Noted before the snapshot is taken: it holds at least this.
-        sources = {name: lineage.source for name, lineage in self._lineages.items()}
+        sources = self.sources()
         async with self._view_store.snapshot() as reader:
-            views = SnapshotViews(
-                self._application,
-                reader,
-                decoders=self._decoders,
-                sources=sources,
-                after=after,
-                may_park=self.may_park,
-                limits=self._limits,
-            )
+            views = self.views(reader, sources, after)
             try:
                 answer: R = await handler(query, views)
             except (Exception, BaseExceptionGroup, _StartAgain) as error:
@@ -166,16 +168,37 @@ class Queries:
                 if views.outdated is None:
                     if isinstance(error, BusError) or not isinstance(error, Exception):
                         raise
-                    name = type(query).__qualname__
-                    raise QueryFailed(
-                        f"the handler of {name} raised {type(error).__name__}: {error}", query=name
-                    ) from error
+                    raise failed(query, error) from error
             else:
                 if views.outdated is None:
-                    latest = max([source.position for source in sources.values()], default=0)
-                    position = min([sources[name].position for name in views.keys], default=latest)
-                    return answer, Reads(views.keys, position)
-        return self._lineages[views.outdated].progress
+                    return answer, None
+        return None, self._lineages[views.outdated].progress
+
+    def sources(self) -> dict[str, Source]:
+        """Where views are read from now on, and what they hold at least, by projection."""
+        return {name: lineage.source for name, lineage in self._lineages.items()}
+
+    async def refresh(self) -> None:
+        """Looks again which views there are, for who has found that some were dropped."""
+        await self._refresh()
+
+    def views(self, reader: ViewReader, sources: Mapping[str, Source], after: After) -> "SnapshotViews":
+        """What a handler is given."""
+        return SnapshotViews(
+            self._application,
+            reader,
+            decoders=self._decoders,
+            sources=sources,
+            after=after,
+            may_park=self.may_park,
+            limits=self._limits,
+        )
+
+
+def failed(query: Query[Any], error: Exception) -> QueryFailed:
+    """What is made of a handler's exception; to be raised from it."""
+    name = type(query).__qualname__
+    return QueryFailed(f"the handler of {name} raised {type(error).__name__}: {error}", query=name)
 
 
 class SnapshotViews:
@@ -203,7 +226,8 @@ class SnapshotViews:
         self._entered: set[str] = set()
         """Projections that were looked through for dead letters."""
         self.keys: dict[str, set[str] | None] = {}
-        """As in `Reads`."""
+        """The views that were read, by projection, in the order in which each was read first; None stands for all of
+        its views, any of which may change what is found."""
         self.outdated: str | None = None
         """A projection that was read and is not yet at `after` in this snapshot."""
 

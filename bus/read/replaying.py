@@ -1,6 +1,6 @@
 """Replaying: brings a parked key's letters into its view, in order; one transaction for each step."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -51,8 +51,11 @@ class Replaying:
         view_store: ViewStore,
         schema: Schema,
         clock: Clock,
+        begin: Callable[[frozenset[str]], None],
         limits: Limits,
     ) -> None:
+        """`begin` is told of the views that are about to be changed."""
+        self._begin = begin
         self._projection = projection
         self._table = table
         self._folding = folding
@@ -100,6 +103,7 @@ class Replaying:
         return True
 
     async def _commit(self, changes: ViewChanges) -> None:
+        self._begin(frozenset([*[view.key for view in changes.put], *changes.removed]))
         try:
             is_written = await self._view_store.commit(self._table, changes)
         except ValueError:

@@ -1,17 +1,17 @@
 """The read side: its parts, put together; projectors are started on checked checkpoints."""
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import anyio
 
 from bus.core.errors import DefinitionError
 from bus.core.letters import Action, After, DeadLetter, Request
-from bus.core.messages import Answer, Query
 from bus.core.projection import Projection
 from bus.core.statistics import ProjectionStatistics
 from bus.ports import Waking
+from bus.read.answers import Answers
 from bus.read.desk import Desk
 from bus.read.following import Following
 from bus.read.lag import statistics_of
@@ -22,11 +22,9 @@ from bus.read.projector import Projector
 from bus.read.queries import Queries, check_parked
 from bus.read.services import Services
 from bus.read.telling import Telling
-from bus.read.watching import watch
+from bus.read.watching import Watching
 from bus.runtime.log import log, told
 from bus.runtime.supervisor import Supervisor
-
-R = TypeVar("R")
 
 
 class ReadSide:
@@ -48,6 +46,8 @@ class ReadSide:
         self.desk = Desk(services, self.lineages)
         self._telling = Telling(services, self.lineages.lineages, owner)
         self.lineages.on_stop = self._telling.look_again
+        self.answers = Answers(services, self.queries, self.progress)
+        self.watching = Watching(services, self.queries, self.answers, self.progress, supervisor)
 
     @property
     def projectors(self) -> Mapping[str, Projector]:
@@ -100,6 +100,7 @@ class ReadSide:
         """Tells everybody who still waits that nothing more will come; called when the projectors have ended."""
         self.queries.close()
         self.lineages.close()
+        self.watching.close()
         for progress in self.progress.values():
             if progress.stopped is None:
                 progress.stop(progress.position + 1, "the bus was closed")
@@ -167,15 +168,3 @@ class ReadSide:
             if not waiting:
                 return
             await wait_for_any([self.progress[name] for name in sorted(waiting)], after.position, deadline)
-
-    def watch(self, query: Query[R]) -> AsyncGenerator[Answer[R]]:
-        """See `Bus.watch`."""
-        services = self._services
-        return watch(
-            query,
-            self.queries,
-            self.progress,
-            new_reply=services.new_reply,
-            clock=services.clock,
-            limits=services.limits,
-        )

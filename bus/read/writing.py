@@ -1,6 +1,6 @@
 """Writing: what a slice of events makes of the views, and the commit of it together with the checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from bus.core.projection import PARK, Projection
@@ -31,8 +31,13 @@ class Attempt(Protocol):
         """As `ViewStore.commit`; what the store cannot hold is `Poisoned`."""
         ...
 
-    def done(self) -> frozenset[str] | None:
-        """Notes that it is in the store; returns the keys of views that it changed, None where those are unknown."""
+    @property
+    def changed(self) -> frozenset[str] | None:
+        """The keys of the views that it changes; None where those are unknown."""
+        ...
+
+    def done(self) -> None:
+        """Notes that it is in the store."""
         ...
 
 
@@ -76,6 +81,7 @@ class ViewAttempt:
     ) -> None:
         self.batch = batch
         self.started = started
+        self.changed = frozenset(folded.views)
         self._writing = writing
         self._folded = folded
         self.changes = changes
@@ -86,16 +92,22 @@ class ViewAttempt:
         except ValueError as error:
             raise self._folded.refused(error, [one.position for one in self.batch.events]) from error
 
-    def done(self) -> frozenset[str]:
+    def done(self) -> None:
         self._writing.folding.commit(self._folded)
         self._writing.parking.commit(self.changes.parked, (), self.batch.last)
-        return frozenset(self._folded.views)
 
 
 class ViewWriting:
     """Folds events into views, and puts aside what it cannot fold."""
 
-    def __init__(self, services: Services, projection: Projection[Any, Any], table: ViewTable) -> None:
+    def __init__(
+        self,
+        services: Services,
+        projection: Projection[Any, Any],
+        table: ViewTable,
+        begin: Callable[[frozenset[str]], None],
+    ) -> None:
+        """`begin` is told of the views that a retry of letters is about to change."""
         self.table = table
         self.folding = Folding(projection, services.limits)
         self.parking = Parking(table)
@@ -112,6 +124,7 @@ class ViewWriting:
             view_store=services.view_store,
             schema=services.application.schema,
             clock=services.clock,
+            begin=begin,
             limits=services.limits,
         )
         self.requests = Requests(replaying, self.parking, view_store=services.view_store, clock=services.clock)

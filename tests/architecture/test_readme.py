@@ -14,9 +14,8 @@ from bus import Bus
 from tests.architecture import tree
 
 README = tree.ROOT / "README.md"
-GUIDES = tuple(
-    [tree.ROOT / "docs" / name for name in ("testing.md", "evolving.md", "finding.md", "poison.md", "rebuilding.md")]
-)
+_NAMES = ("testing.md", "evolving.md", "finding.md", "poison.md", "live-answers.md", "rebuilding.md")
+GUIDES = tuple([tree.ROOT / "docs" / name for name in _NAMES])
 """Guides that go on where README ends."""
 
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)

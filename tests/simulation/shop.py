@@ -21,6 +21,7 @@ from bus import (
     State,
     View,
     Views,
+    cached,
 )
 
 
@@ -149,6 +150,10 @@ class GetShelves(Query[list[Shelf]]): ...
 class GetTill(Query[Till | None]): ...
 
 
+class GetShelf(Query[Shelf | None]):
+    item: str
+
+
 async def get_shelves(query: GetShelves, views: Views) -> list[Shelf]:
     return await views.find(Shelf, order_by="-left")
 
@@ -157,6 +162,10 @@ async def get_till(query: GetTill, views: Views) -> Till | None:
     till = await views.get(Till, "all")
     await views.find(Shelf, limit=1)
     return till
+
+
+async def get_shelf(query: GetShelf, views: Views) -> Shelf | None:
+    return await views.get(Shelf, query.item)
 
 
 SHOP = Application(deciders=[ITEM], projections=[SHELVES, TILL], query_handlers=[get_shelves, get_till])
@@ -168,6 +177,28 @@ PARKING_SHOP = Application(
     query_handlers=[get_shelves, get_till],
 )
 """The same, in which one item's trouble is no other's."""
+
+
+CACHING_SHOP = Application(
+    deciders=[ITEM],
+    projections=[SHELVES, TILL],
+    query_handlers=[cached(get_shelves, answers_max=1), cached(get_till), cached(get_shelf, answers_max=2)],
+)
+"""The same, whose answers are kept."""
+
+CACHING_PARKING_SHOP = replace(CACHING_SHOP, projections=PARKING_SHOP.projections)
+
+
+def looking(chance: Random) -> Command | Query[Any]:
+    """More looking than buying, three items at a time or one."""
+    drawn = chance.random()
+    if drawn < 0.3:
+        return GetShelf(chance.choice("abc"))
+    if drawn < 0.5:
+        return GetShelves() if drawn < 0.4 else GetTill()
+    while isinstance(message := shopping(chance), Query):
+        pass
+    return message
 
 
 def shopping(chance: Random) -> Command | Query[Any]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from contextlib import aclosing
 from random import Random
 from typing import Any
 
@@ -77,6 +78,8 @@ class Clients:
         self.ids = CountedIds(self._identified)
         self.parking = [one.name for one in world.application.projections if one.on_poison is PARK]
         """Projections whose letters somebody retries, too."""
+        self.cached = frozenset(world.application.answers_max)
+        """Queries whose answers are checked, and which somebody watches, too."""
 
     @property
     def is_done(self) -> bool:
@@ -101,6 +104,7 @@ class Clients:
         if self._world.buses == 1:
             self._receipt = None
         self.operations.crash(life.number)
+        self._world.forget_questions(life.number)
 
     async def run(self, life: Life) -> None:
         """One sender: one message after the other, until all are sent or the bus is closed."""
@@ -112,7 +116,9 @@ class Clients:
                 message = self._workload(wishes)
                 if self.parking and wishes.random() < 0.05:
                     await self._retry(life)
-                if isinstance(message, Query):
+                if isinstance(message, Query) and type(message) in self.cached:
+                    await (self._watch if wishes.random() < 0.3 else self._ask_cached)(life, message)
+                elif isinstance(message, Query):
                     await self._ask(life, message)
                 elif wishes.random() < 0.06:
                     await self._send_many(life, message)
@@ -282,14 +288,59 @@ class Clients:
         try:
             await life.bus.query(query, after=after)
         except (NotProjected, StoreUnavailable, QueryError) as error:
-            if isinstance(error, QueryError) and error.__cause__ is not None:
-                raise Violated(f"{query} failed: {error.__cause__!r}") from error
-            self._not_projected(life, error)
+            self._refused(life, query, error)
             return
         read = life.checkpoints_read()
         self._world.history.note("answer", f"at {read}")
         if after is not None and read is not None and read < after.position:
             raise Violated(f"{query} after position {after.position} was answered from views at {read}")
+
+    async def _ask_cached(self, life: Life, query: Query[Any]) -> None:
+        """An answer that is kept is none that was true only before it was asked for."""
+        world = self._world
+        after = self._receipt if world.wishes.random() < 0.7 else None
+        world.history.note("query", shown(query))
+        asked = world.ask(query, life.number)
+        try:
+            value = await life.bus.query(query, after=after)
+        except (NotProjected, StoreUnavailable, QueryError) as error:
+            self._refused(life, query, error)
+            return
+        finally:
+            world.answered(asked)
+        world.history.note("answer", str(len(str(value))))
+        if after is None:
+            asked.check(value, 0)
+        else:
+            asked.check(value, after.position, range(after.position - len(after.events) + 1, after.position + 1))
+        _spoil(value)
+
+    async def _watch(self, life: Life, query: Query[Any]) -> None:
+        """No answer of a watch is older than the watch, nor than the answer before."""
+        world, wishes = self._world, self._world.wishes
+        world.history.note("watch", shown(query))
+        asked = world.ask(query, life.number)
+        position = 0
+        try:
+            with anyio.move_on_after(wishes.choice([0.0, 0.01, 0.3, 2.0])):
+                async with aclosing(life.bus.watch(query)) as answers:
+                    async for answer in answers:
+                        world.history.note("watched", f"at {answer.position}")
+                        asked.check(answer.value, max(position, answer.position))
+                        if answer.position < position:
+                            raise Violated(f"{query} was answered at {answer.position} after {position}")
+                        position = answer.position
+                        _spoil(answer.value)
+                        await anyio.sleep(wishes.choice([0, 0, 0.01, 0.5]))
+        except (NotProjected, StoreUnavailable, QueryError) as error:
+            self._refused(life, query, error)
+        finally:
+            world.answered(asked)
+
+    def _refused(self, life: Life, query: Query[Any], error: BusError) -> None:
+        if isinstance(error, QueryError) and error.__cause__ is not None:
+            raise Violated(f"{query} failed: {error.__cause__!r}") from error
+        self._not_projected(life, error)
 
     def _not_projected(self, life: Life, error: BusError) -> None:
         self._world.history.note(error.code)
@@ -299,3 +350,9 @@ class Clients:
                 raise Violated(f"nothing of the kind was ever parked: {error}")
         if isinstance(error, ProjectionStopped) and not life.is_closing:
             raise Violated(f"a projection stopped, although nothing is wrong with it: {error}")
+
+
+def _spoil(value: Any) -> None:
+    """Whoever has an answer may do with it what they like."""
+    if isinstance(value, list | dict | set):
+        value.clear()

@@ -12,10 +12,11 @@ import msgspec
 
 from bus.core.application import Application
 from bus.core.limits import Limits
-from bus.core.messages import Command, Recorded
+from bus.core.messages import Command, Query, Recorded
 from bus.core.projection import PARK, Projection
 from bus.core.stored import Append, Appended, Checkpoint, Claim, NewEvent, ViewChanges, ViewTable
 from bus.memory import MemoryEventStore, MemoryViewStore
+from bus.testing.simulation.asking import Asked
 from bus.testing.simulation.epochs import Epochs
 from bus.testing.simulation.faults import Faults, short_leases, tight_limits
 from bus.testing.simulation.history import History
@@ -84,6 +85,8 @@ class World:
         self.epochs = Epochs()
         self.late: list[tuple[float, list[Append], datetime]] = []
         """What a server has got and will do at a time to come, whoever still waits for it."""
+        self._asked: dict[Asked, None] = {}
+        """Questions whose answers are held against the views that are committed meanwhile."""
         self._invariants = invariants
         self._poison = Random(f"{seed} poison")
         self._poisons: dict[tuple[str, int, str], int] = {}
@@ -230,6 +233,8 @@ class World:
         if done:
             self._raised.pop(table.projection, None)
             self._view_commits.append((table, changes))
+            for asked in self._asked:
+                self._look(asked)
             try:
                 if self.views.shared:
                     self.epochs.committed(table, changes.epoch, life)
@@ -237,6 +242,27 @@ class World:
             except Violated as error:
                 self.fail(str(error))
         return done
+
+    def ask(self, query: Query[Any], life: int) -> Asked:
+        """A question to a life, until `answered`."""
+        asked = Asked(self.application, query, life, self.limits)
+        self._asked[asked] = None
+        self._look(asked)
+        return asked
+
+    def answered(self, asked: Asked) -> None:
+        """That question has its last answer, or will have none."""
+        self._asked.pop(asked, None)
+
+    def forget_questions(self, life: int) -> None:
+        """That life is over, and answers nobody."""
+        self._asked = {asked: None for asked in self._asked if asked.life != life}
+
+    def _look(self, asked: Asked) -> None:
+        try:
+            at_once(asked.look(self.views))
+        except AssertionError:
+            asked.unknown()
 
     def _lose_view_commits(self) -> None:
         """The view store's last commits, some of them, never reached the disk."""

@@ -30,6 +30,7 @@ from bus.core import (
     at_least,
     below,
     between,
+    cached,
     one_of,
 )
 from bus.core.errors import BusError
@@ -190,7 +191,7 @@ UPCASTERS = (
 TRAFFIC = Application(
     deciders=[FLIGHT],
     projections=[DEPARTURES],
-    query_handlers=[departures, page, Desk().departure],
+    query_handlers=[cached(departures), page, cached(Desk().departure, answers_max=10)],
     upcasters=UPCASTERS,
 )
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from bus import Bus
-from bus.core import Command, Event, Recorded, Removed, View, Views, at_least, one_of
+from bus.core import Command, Event, Recorded, Removed, View, Views, at_least, cached, one_of
 from bus.testing import given
 from tests.architecture.typing.user_code import (
     DEPARTURES,
@@ -66,6 +66,18 @@ async def find(views: Views) -> None:
     page.next.upper()  # type: ignore[union-attr]
     page.views.append(page.views[0])  # type: ignore[attr-defined]
     await views.find(Departure, departs_at=at_least(1) & one_of(2))  # type: ignore[operator]
+
+
+def answer_at_once(query: GetDepartures, views: Views) -> list[Departure]:
+    return []
+
+
+async def answer_nobody(query: str, views: Views) -> list[Departure]:
+    return []
+
+
+cached(answer_at_once)  # type: ignore[arg-type]
+cached(answer_nobody)  # type: ignore[type-var]
 
 
 class Elsewhere(Event, tag="elsewhere"):

@@ -54,13 +54,13 @@ async def test_answers_tell_of_whatever_answers_and_of_that_alone() -> None:
     old, new = projector_of(services, balances()), projector_of(services, RAISED)
     made.projectors = {one.table.place: one for one in (old, new)}
     made.adopt(old)
-    old.progress.advance(5, None)
-    new.progress.advance(7, None)
+    old.progress.advance(5, frozenset())
+    new.progress.advance(7, frozenset())
     assert (made.progress.position, made.source.position, made.source.table) == (5, 5, old.table)
     assert made.building is new
     made.adopt(new)
     assert (made.progress.position, made.answers) == (7, new)
-    old.progress.advance(9, None)
+    old.progress.advance(9, frozenset())
     assert made.progress.position == 7
     new.progress.stop(8, "a bug")
     assert made.progress.stopped == "a bug"

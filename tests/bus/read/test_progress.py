@@ -125,6 +125,7 @@ async def test_listeners_hear_of_changes_and_of_the_stop_but_not_of_commits_with
 
     one.listen(listener)
     one.advance(1, frozenset())
+    one.begin(frozenset({"a"}))
     one.advance(2, frozenset({"a"}))
     one.stop(3, "a bug")
     one.unlisten(listener)
@@ -137,13 +138,15 @@ async def test_who_asks_for_what_answers_hears_of_the_one_that_is_shown() -> Non
     old.show(public)
     heard: list[frozenset[str] | None] = []
     public.listen(lambda _, keys: heard.append(keys))
+    old.begin(frozenset({"a"}))
     old.advance(4, frozenset({"a"}))
-    new.advance(5, frozenset({"b"}))
+    new.advance(5, frozenset())
     assert (public.position, heard) == (4, [frozenset({"a"})])
     old.public = None
     new.show(public)
     # What was read before may have come from other views.
     assert (public.position, heard[1:]) == (5, [None])
+    old.begin(frozenset({"a"}))
     old.advance(9, frozenset({"a"}))
     old.stop(10, "a bug")
     assert (public.position, public.stopped) == (5, None)
@@ -175,3 +178,42 @@ async def test_who_waits_is_woken_when_what_has_come_so_far_begins_to_be_shown()
         stopped.show(public)
     assert outcomes == ["a bug"]
     assert waiters(public, stopped, new) == 0
+
+
+async def test_who_doubts_hears_of_a_change_before_it_is_committed_and_who_listens_afterwards() -> None:
+    one, heard = progress(), list[tuple[str, frozenset[str] | None]]()
+    one.doubt(lambda _, keys: heard.append(("begun", keys)))
+    one.listen(lambda _, keys: heard.append(("known", keys)))
+    one.begin(frozenset())
+    one.begin(frozenset("a"))
+    assert one.begun == frozenset("a")
+    one.advance(1, frozenset("a"))
+    assert one.begun == frozenset()
+    assert heard == [("begun", frozenset("a")), ("known", frozenset("a"))]
+
+
+async def test_what_a_commit_in_doubt_may_have_changed_is_told_with_the_next_one() -> None:
+    one, heard = progress(), list[frozenset[str] | None]()
+    one.listen(lambda _, keys: heard.append(keys))
+    one.begin(frozenset("a"))
+    one.begin(frozenset("b"))
+    one.advance(1, frozenset("b"))
+    one.begin(None)
+    one.advance(2, frozenset("c"))
+    assert heard == [frozenset("ab"), None]
+
+
+@pytest.mark.parametrize("changed", [frozenset("ab"), None])
+async def test_a_change_of_which_nothing_was_said_before_is_a_bug(changed: frozenset[str] | None) -> None:
+    one = progress()
+    one.begin(frozenset("a"))
+    with pytest.raises(AssertionError, match="who changes views says so before"):
+        one.advance(1, changed)
+
+
+async def test_who_writes_to_the_views_of_a_projection_that_stopped_is_not_known() -> None:
+    one = progress()
+    one.stop(1, "a bug")
+    assert one.begun is None
+    one.follow(5)
+    assert one.begun == frozenset()

@@ -2,7 +2,7 @@
 
 import gc
 import warnings
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import Awaitable
 from contextlib import aclosing
 from typing import Any
 
@@ -44,36 +44,7 @@ from tests.support.ledger import (
     project_balance,
 )
 from tests.support.views import ToldViewStore
-
-
-class Watched:
-    """Reads a watch in a task of its own and keeps the answers."""
-
-    def __init__(self, answers: AsyncGenerator[Answer[Any]]) -> None:
-        self._answers = answers
-        self.got: list[Answer[Any]] = []
-        self.error: BaseException | None = None
-
-    async def run(self) -> None:
-        try:
-            async with aclosing(self._answers) as answers:
-                async for answer in answers:
-                    self.got.append(answer)
-        except Exception as error:
-            self.error = error
-
-    @property
-    def values(self) -> list[Any]:
-        return [answer.value for answer in self.got]
-
-
-def listeners(bus: Bus) -> int:
-    return sum([len(one._listeners) for one in bus._opened().read.progress.values()])
-
-
-async def quiet() -> None:
-    """Lets everything happen that is due, the pauses between answers included."""
-    await anyio.sleep(10)
+from tests.support.watching import Watched, listeners, quiet
 
 
 async def test_the_answer_comes_now_and_again_after_each_change() -> None:
@@ -241,10 +212,12 @@ async def test_no_listener_is_left_after_closing_or_cancelling_a_watch() -> None
         async with aclosing(bus.watch(GetBalance("a"))) as answers:
             assert listeners(bus) == 0
             await anext(answers)
-            assert listeners(bus) == 3
+            assert listeners(bus) == 3 + 3
+        await quiet()
         assert listeners(bus) == 0
         with anyio.move_on_after(1):
             await Watched(bus.watch(GetBalance("a"))).run()
+        await quiet()
         assert listeners(bus) == 0
 
 
