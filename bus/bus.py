@@ -285,10 +285,7 @@ class Bus:
         deadline = opened.clock.monotonic() + seconds_of(timeout, self.limits.wait_timeout_s)
         await opened.read.wait(names, after_of(receipt), deadline)
 
-    async def wait_settled(
-        self,
-        timeout: float | None = None,
-    ) -> None:
+    async def wait_settled(self, timeout: float | None = None) -> None:
         """Returns when no command is in flight and every projection has reached the end of the store.
 
         For tests without sleeps. Raises `NotSettled`, which names who is busy, or `ProjectionStopped`.

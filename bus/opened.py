@@ -8,8 +8,9 @@ import msgspec
 from bus.core.application import Application
 from bus.core.errors import ProjectionStopped
 from bus.core.limits import Limits
-from bus.core.statistics import ProjectionStatistics, ShutdownReport, Statistics
+from bus.core.statistics import ShutdownReport, Statistics
 from bus.ports import Clock, EventStore, Ids, Telemetry, ViewStore
+from bus.read.lag import behind_of
 from bus.read.progress import wait_for_all
 from bus.read.projector import Projector
 from bus.read.services import Services
@@ -178,7 +179,7 @@ class OpenBus:
     def statistics(self) -> Statistics:
         """The bus at this moment."""
         write = self.write
-        projections = tuple([self._statistics_of(projector) for projector in self.read.projectors.values()])
+        projections = tuple(self.read.statistics(self._end_of_store))
         return Statistics(
             commands_in_flight=write.busy,
             mailboxes=write.mailboxes,
@@ -203,28 +204,9 @@ class OpenBus:
             watched=self.read.watching.queries,
         )
 
-    def _statistics_of(self, projector: Projector) -> ProjectionStatistics:
-        progress = projector.progress
-        behind = self._behind(projector)
-        return ProjectionStatistics(
-            name=progress.name,
-            is_here=projector.is_here,
-            position=progress.position,
-            lag_events=behind,
-            lag_s=self._lag_s(projector) if behind else 0.0,
-            batches=projector.batches,
-            events=projector.events,
-            attempts=projector.attempts,
-            last_error=projector.last_error,
-            stopped=progress.stopped,
-            parked_keys=len(projector.parked),
-            dead_letters=sum(projector.parked.values()),
-        )
+    @property
+    def _end_of_store(self) -> int:
+        return self.feed.head if self._last is None else self._last
 
     def _behind(self, projector: Projector) -> int:
-        return max(0, (self.feed.head if self._last is None else self._last) - projector.progress.position)
-
-    def _lag_s(self, projector: Projector) -> float | None:
-        waiting = self.feed.after(projector.progress.position, 1)
-        oldest = waiting[0].recorded_at if waiting else projector.recorded_at
-        return None if oldest is None else max(0.0, (self.clock.now() - oldest).total_seconds())
+        return behind_of(projector, self._end_of_store)

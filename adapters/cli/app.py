@@ -36,6 +36,10 @@ COMMANDS: Final = {
         "adapters.cli.dead_letters:app",
         "Look at the events that projections have given up, and retry or discard them.",
     ),
+    "projections": (
+        "adapters.cli.projections:app",
+        "See how far behind every view is, and let views be built anew, switched to, or dropped.",
+    ),
     "why": (
         "adapters.cli.why:why",
         "Tell what led to something that was recorded, what came of it, and which views show it.",

@@ -2,9 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
-from uuid import uuid4
 
 import anyio
 import cyclopts
@@ -12,18 +10,16 @@ import msgspec
 from rich.console import Console
 
 from adapters.cli import stores, tables
-from adapters.cli.app import in_one_line
+from adapters.cli.asking import ask, desk_url, request_of, unknown
 from adapters.cli.failures import Failure, Refused
-from bus import DeadLetter, Request
-from bus.core.letters import Action, letter_place
+from bus import DeadLetter
+from bus.core.letters import letter_place
 from bus.core.stored import ViewTable
 
 if TYPE_CHECKING:
     from adapters.cli.stores import ViewDesk
 
 PAGE_LETTERS: Final = 1_000
-LOOK_INTERVAL_S: Final = 0.1
-"""How often it is looked whether a request was answered."""
 
 app = cyclopts.App(
     name="dead-letters", help="Look at the events that projections have given up, and retry or discard them."
@@ -54,7 +50,7 @@ def list_letters(
     json
         Write one JSON object a line; so it is as well where standard output is no terminal.
     """
-    anyio.run(_list, _url(store, views), projection, key, json or not sys.stdout.isatty())
+    anyio.run(_list, desk_url(store, views), projection, key, json or not sys.stdout.isatty())
 
 
 @app.command
@@ -70,7 +66,7 @@ def show(letter_id: str, *, store: str | None = None, views: str | None = None) 
     views
         The view store, by default the one beside the event store.
     """
-    anyio.run(_show, _url(store, views), letter_id, store)
+    anyio.run(_show, desk_url(store, views), letter_id, store)
 
 
 @app.command
@@ -100,7 +96,7 @@ def retry(
     wait_s
         How many seconds to wait for the outcome.
     """
-    return anyio.run(_retry, _url(store, views), projection, key, wait_s)
+    return anyio.run(_retry, desk_url(store, views), projection, key, wait_s)
 
 
 @app.command
@@ -122,7 +118,7 @@ def discard(
     wait_s
         How many seconds to wait for the outcome.
     """
-    return anyio.run(_discard, _url(store, views), letter_id, reason, wait_s)
+    return anyio.run(_discard, desk_url(store, views), letter_id, reason, wait_s)
 
 
 async def _list(url: str, projection: str | None, key: str | None, as_json: bool) -> None:
@@ -163,34 +159,16 @@ async def _retry(url: str, projection: str | None, key: str | None, wait_s: floa
         waiting = [table for table in tables if (parked := await desk.parked(table)) and key in (None, *parked)]
         if not waiting:
             print("nothing is parked" if key is None else f"key {key!r} is not parked")
-        codes = [await _ask(desk, _request(table, "retry", key=key), wait_s) for table in waiting]
+        codes = [await ask(desk, request_of(table, "retry", key=key), wait_s) for table in waiting]
     return max(codes, default=0)
 
 
 async def _discard(url: str, letter_id: str, reason: str, wait_s: float) -> int:
     projection, version, position, key = _place(letter_id)
     async with stores.view_desk(url) as desk:
-        request = _request(ViewTable(projection, version), "discard", key=key, position=position, reason=reason)
-        return await _ask(desk, request, wait_s)
-
-
-async def _ask(desk: "ViewDesk", request: Request, wait_s: float) -> int:
-    """Asks, waits, and prints what became of it."""
-    await desk.ask(request)
-    found: Request | None = None
-    with anyio.move_on_after(wait_s):
-        while found is None or found.answered_at is None:
-            await anyio.sleep(LOOK_INTERVAL_S)
-            found = await desk.asked(request.id)
-    name = f"{request.projection} version {request.version}"
-    if found is None or found.answered_at is None:
-        print(
-            f"{name}: nobody has carried it out yet, since no bus runs the projection, or it is stopped; whoever runs "
-            "it next will"
-        )
-        return 1
-    print(f"{name}: {in_one_line(found.answer)}")
-    return 0 if found.is_done else 1
+        table = ViewTable(projection, version)
+        request = request_of(table, "discard", key=key, position=position, reason=reason)
+        return await ask(desk, request, wait_s)
 
 
 async def _letters(desk: "ViewDesk", table: ViewTable, key: str | None) -> AsyncIterator[DeadLetter]:
@@ -204,23 +182,8 @@ async def _letters(desk: "ViewDesk", table: ViewTable, key: str | None) -> Async
 async def _tables(desk: "ViewDesk", projection: str | None) -> list[ViewTable]:
     tables = await stores.answering_tables(desk)
     if projection is not None and projection not in {table.projection for table in tables}:
-        raise Refused(f"{desk.url} has no views of a projection {projection!r}")
+        raise unknown(desk, projection, [table.projection for table in tables])
     return [table for table in tables if projection in (None, table.projection)]
-
-
-def _request(
-    table: ViewTable, action: Action, *, key: str | None, position: int | None = None, reason: str = ""
-) -> Request:
-    return Request(
-        id=str(uuid4()),
-        projection=table.projection,
-        version=table.version,
-        action=action,
-        key=key,
-        position=position,
-        reason=reason,
-        asked_at=datetime.now(UTC),
-    )
 
 
 def _place(letter_id: str) -> tuple[str, int, int, str]:
@@ -228,15 +191,6 @@ def _place(letter_id: str) -> tuple[str, int, int, str]:
         return letter_place(letter_id)
     except ValueError as error:
         raise Refused(str(error)) from error
-
-
-def _url(store: str | None, views: str | None) -> str:
-    if views is None and store is None:
-        raise Refused("name the stores: --store sqlite:///flights.db, or --views sqlite:///flights-views.db")
-    url = views if views is not None else stores.views_beside(str(store))
-    if url == "memory:":
-        raise Refused("memory: holds nothing when the program starts; name a store that is kept")
-    return url
 
 
 def _written(letter: DeadLetter) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
@@ -110,8 +111,12 @@ class SqliteViewStore:
         self._writing = Writing(thread, database.connection, self._log, self._url)
         self._readers = Readers(reading_uri(self._path), self._url, self._readers_max)
         # What a process that ended has left of tables that were dropped; it is in nobody's way for now.
-        with suppress(StoreUnavailable):
-            await self._clear()
+        try:
+            with suppress(StoreUnavailable):
+                await self._clear()
+        except BaseException:
+            await self.__aexit__(*sys.exc_info())
+            raise
         return self
 
     async def __aexit__(

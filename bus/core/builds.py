@@ -23,16 +23,21 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
     told_at: datetime
     owner: str
+    """Who projects it; '' for a bus that was closed."""
     events_per_s: float
     """Projected lately."""
     batch_events: float
     """Events in a transaction, lately and on the average."""
     attempts: int
     """Failed attempts at what comes next."""
+    retries: int = 0
+    """All failed attempts since the bus was opened."""
     parked_keys: int
     last_error: str | None
     stopped: str | None
     """Why it stopped; None while it runs."""
+    drops_at: datetime | None = None
+    """When it is to be dropped, where another one answers in its place."""
 
 
 class Build(msgspec.Struct, frozen=True):

@@ -87,6 +87,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """Of the letter to discard."""
     reason: str
     asked_at: datetime
+    to_drop: tuple[int, int | None] | None = None
+    """Version, and build where one alone is meant, of what to drop; None for what was built or replaced last."""
     answered_at: datetime | None = None
     """None while nobody has carried it out."""
     is_done: bool = False

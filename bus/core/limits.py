@@ -83,6 +83,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Longest pause of the projector that answers, while another build is about to take its place."""
     batch_timeout_s: float = 60.0
     """How long a batch projection's `handle` may take for one batch, and its `setup`."""
+    standing_interval_s: float = 2.0
+    """Shortest time between two notes in the view store of how a projection stands, for who looks from outside."""
     parked_keys_max: int = 1_000
     """Keys of one projection with parked events; at one more the projection stops."""
     lease_s: float = 10.0

@@ -3,10 +3,31 @@
 import msgspec
 
 
+class BuildStatistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Views that are being built beside those that answer."""
+
+    version: int
+    build: int
+    is_here: bool
+    """Whether this process builds them; of what another one does it knows the position alone."""
+    position: int
+    lag_events: int
+    """Events in the store that are not yet in these views."""
+    events_per_s: float
+    """Projected lately, which is in the last minute."""
+    left_s: float | None
+    """How long the rest takes at that rate; None where nothing was projected lately."""
+    stopped: str | None
+    """Why it stopped; None while it runs."""
+
+
 class ProjectionStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """One projection of this process."""
 
     name: str
+    version: int
+    build: int
+    """Version and build of the views that answer."""
     is_here: bool
     """Whether this process projects it; if not, another one that shares the views does, or soon will."""
     position: int
@@ -14,13 +35,24 @@ class ProjectionStatistics(msgspec.Struct, frozen=True, kw_only=True):
     lag_events: int
     """Events in the store that are not yet in the views, as far as this process knows."""
     lag_s: float | None
-    """Age of the oldest of these in seconds; an upper bound while catching up, None while nothing is known."""
+    """Age of the oldest of these in seconds; None while nothing is known.
+
+    Exact while that event is being projected or is among those committed last. Where neither is so, which is between
+    two pages of one that catches up, and where another process projects, it is the age of the event before it that
+    was projected here last: an upper bound.
+    """
     batches: int
     """Transactions since the bus was opened."""
     events: int
     """Events projected since the bus was opened."""
+    events_per_s: float
+    """Projected lately, which is in the last ten seconds."""
+    batch_events: float
+    """Events of a transaction, lately and on the average; 0 where there was none."""
     attempts: int
     """Failed attempts at what comes next."""
+    retries: int
+    """All failed attempts since the bus was opened, of the projection as of its stores."""
     last_error: str | None
     stopped: str | None
     """Why it stopped; None while it runs."""
@@ -28,6 +60,8 @@ class ProjectionStatistics(msgspec.Struct, frozen=True, kw_only=True):
     """Keys whose events are parked, as far as this process knows: of a projection that is not here it knows nothing."""
     dead_letters: int
     """Their events."""
+    building: BuildStatistics | None = None
+    """What is being built beside the views that answer."""
 
 
 class CacheStatistics(msgspec.Struct, frozen=True, kw_only=True):

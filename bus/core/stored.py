@@ -139,6 +139,11 @@ class ViewTable(msgspec.Struct, frozen=True):
         return self.projection, self.version, self.build
 
     @property
+    def title(self) -> str:
+        """Which of the projection's builds it is, in words."""
+        return f"version {self.version}" + (f" build {self.build}" if self.build else "")
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """The indexed fields, in the order in which a view's index values come."""
         return fields_of(self.indexes)

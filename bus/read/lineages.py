@@ -42,6 +42,8 @@ class Lineages:
         }
         self.on_answer: Callable[[Request], None] = lambda _: None
         """Called with each request that was answered here."""
+        self.on_stop: Callable[[], None] = lambda: None
+        """Called when one of the projections stopped here."""
         self._rebuilding = Rebuilding(services)
         self._rebuilding.on_ask = self.look_again
         self._rebuilding.on_answer = self._answered
@@ -57,6 +59,9 @@ class Lineages:
 
     def _answered(self, request: Request) -> None:
         self.on_answer(request)
+
+    def _stopped(self) -> None:
+        self.on_stop()
 
     def look_again(self) -> None:
         """Does not wait for the next look: something has changed."""
@@ -104,6 +109,7 @@ class Lineages:
             projector = Projector(self._services, projection, table, checkpoints[table], pace)
             lineage.projectors[table.place] = projector
             projector.requests.on_answer = self._answered
+            projector.on_stop = self._stopped
             self._leases.add(projector)
             if self._is_started:
                 self._run(lineage, projector)

@@ -13,6 +13,7 @@ from bus.core.reports import Projected
 from bus.core.stored import Checkpoint, Claim, ViewTable, dropped
 from bus.read.batches import writing_of
 from bus.read.folding import Poisoned, StaleShape
+from bus.read.lately import BUILD_WINDOW_S, WINDOW_S, Lately
 from bus.read.pacing import Pace
 from bus.read.progress import Progress
 from bus.read.requests import Requests
@@ -43,10 +44,13 @@ class Projector:
         self.progress.position = checkpoint.position
         self.batches = 0
         self.events = 0
-        self.recorded_at: datetime | None = None
+        self.lately = Lately(services.clock.monotonic(), WINDOW_S if pace is None else BUILD_WINDOW_S)
+        self._recorded_at: datetime | None = None
         """When the last projected event was recorded."""
         self.on_leave: Callable[[], None] = lambda: None
         """Called when it stopped, or lost its lease."""
+        self.on_stop: Callable[[], None] = lambda: None
+        """Called when it stopped."""
         self._claim: Claim | None = None
         """The lease under which it projects; None while another process does."""
         self._begun: Claim | None = None
@@ -81,7 +85,7 @@ class Projector:
     @property
     def title(self) -> str:
         """Which of the projection's builds it is, in words."""
-        return f"version {self.table.version}" + (f" build {self.table.build}" if self.table.build else "")
+        return self.table.title
 
     @property
     def is_building(self) -> bool:
@@ -131,7 +135,9 @@ class Projector:
 
     def hurry(self) -> None:
         """Leaves nothing to others any more: what it builds answers now."""
-        self._pace = None
+        if self._pace is not None:
+            self._pace = None
+            self.lately = Lately(self._services.clock.monotonic())
 
     def pause(self) -> None:
         """Begins nothing new until `resume`; what is under way is finished."""
@@ -238,6 +244,25 @@ class Projector:
         """Failed attempts at the next batch so far."""
         return self._setbacks.attempts
 
+    @property
+    def retries(self) -> int:
+        """All failed attempts."""
+        return self._setbacks.retries
+
+    @property
+    def oldest_at(self) -> datetime | None:
+        """When the event that comes next was recorded, or else one before it, as far as that is known."""
+        position = self.progress.position
+        live = self._services.feed.after(position, 1)
+        if live:
+            return live[0].recorded_at
+        return self._subscription.recorded_at(position + 1) or self._recorded_at
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether this process has projected, or tried to."""
+        return self._begun is not None
+
     async def _project_next(self) -> None:
         batch = await self._subscription.next(self._setbacks.until)
         if batch is None:
@@ -290,7 +315,7 @@ class Projector:
         batch = attempt.batch
         self.batches += 1
         self.events += batch.read
-        self.recorded_at = batch.recorded_at or self.recorded_at
+        self._recorded_at = batch.recorded_at or self._recorded_at
         self._checkpoint = batch.last
         self._uncertain = None
         self._is_refused = False
@@ -299,6 +324,7 @@ class Projector:
         self._subscription.accept(batch.last)
         self.progress.advance(batch.last.position, attempt.changed)
         name, position, ended = self.projection.name, batch.last.position, self._services.clock.monotonic()
+        self.lately.add(ended, batch.read)
         self._services.telemetry.projected(
             Projected(name, batch.events, batch.read, position, attempt.started, ended, batch.is_live)
         )
@@ -345,3 +371,4 @@ class Projector:
         self._setbacks.last_error = reason
         self.progress.stop(position, reason)
         self._leave()
+        self.on_stop()

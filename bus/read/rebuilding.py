@@ -62,8 +62,10 @@ class Rebuilding:
                 outcome = await self._rebuild(lineage, keeper)
             elif request.action == "switch":
                 outcome = await self._switch(lineage, keeper)
-            else:
+            elif request.to_drop is None:
                 outcome = await self._drop(lineage, keeper)
+            else:
+                outcome = await self._drop_named(lineage, keeper, *request.to_drop)
             await self._answer(request, *outcome)
         return bool(asked)
 
@@ -104,6 +106,21 @@ class Rebuilding:
         if await keeper.drop(lineage, other):
             return True, f"{other.title} was dropped"
         return False, f"{other.title} answers, and was not dropped"
+
+    async def _drop_named(self, lineage: Lineage, keeper: Keeper, version: int, build: int | None) -> tuple[bool, str]:
+        """Drops what a version has, which need not be one that this process knows: perhaps nobody knows it any more."""
+        tables = [one.table for one in await self._store.builds() if one.table.projection == lineage.name]
+        meant = [one for one in tables if one.version == version and build in (None, one.build)]
+        answers, dropped = lineage.answers.table.place, list[str]()
+        for table in [one for one in meant if one.place != answers]:
+            projector = lineage.projectors.get(table.place)
+            if await (self._store.drop(table) if projector is None else keeper.drop(lineage, projector)):
+                dropped.append(table.title)
+        if dropped:
+            return True, f"{' and '.join(dropped)} {'was' if len(dropped) == 1 else 'were'} dropped"
+        if meant:
+            return False, f"{meant[0].title} answers, and was not dropped"
+        return False, f"there is no version {version}" + ("" if build is None else f" build {build}")
 
     async def _answer(self, request: Request, is_done: bool, answer: str) -> None:
         told = msgspec.structs.replace(request, answered_at=self._services.clock.now(), is_done=is_done, answer=answer)

@@ -1,6 +1,7 @@
 """Setbacks: what went wrong with one projection since something was committed; told, counted and waited out."""
 
 from datetime import datetime
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -21,6 +22,8 @@ class Setbacks:
         self._limits = services.limits
         self._projection = projection
         self.last_error: str | None = None
+        self.retries = 0
+        """Failed attempts in all, whatever was committed since."""
         self.until: int | None = None
         """Position before an event that failed: what comes up to there is sound, and is committed first."""
         self.losses = 0
@@ -57,6 +60,7 @@ class Setbacks:
         now = self._services.clock.now()
         self.until = None
         self._poisonings += 1
+        self.retries += 1
         self.last_error = str(poison)
         if self._poisonings == 1:
             self._poisoned_at = now
@@ -64,17 +68,18 @@ class Setbacks:
         self._services.telemetry.failed(failed)
         if self._poisonings >= self._limits.projection_attempts_max:
             return Failure(poison.position, str(poison), self._poisonings, self._poisoned_at or now, now)
-        self._warn("projection failed and is retried", poison, attempt=self._poisonings)
+        log.warning("projection failed and is retried", **self._facts(poison, attempt=self._poisonings))
         return None
 
     def parked(self, poison: Poisoned) -> None:
         """The event was given up, and what comes after it has failed at nothing yet."""
-        self._warn("events are parked", poison, keys=len(poison.keys), attempts=self._poisonings)
+        log.warning("events are parked", **self._facts(poison, keys=len(poison.keys), attempts=self._poisonings))
         self._poisonings = 0
 
     def unavailable(self, error: Exception, position: int) -> None:
         """A store failed, not the projection."""
         self._outages += 1
+        self.retries += 1
         self.last_error = repr(error)
         log.warning(
             "projection waits for its store",
@@ -87,14 +92,14 @@ class Setbacks:
 
     async def pause(self) -> None:
         """Waits, the longer the more often something failed."""
-        if self.until is not None:
+        # Where a store is down as well, that is waited for.
+        if self.until is not None and not self._outages:
             await anyio.lowlevel.checkpoint()
             return
         limits, attempt = self._limits, max(1, self.attempts, self.losses)
         await anyio.sleep(backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, attempt))
 
-    def _warn(self, what: str, poison: Poisoned, **facts: int) -> None:
-        error = told(poison.__cause__ or poison)
-        log.warning(
-            what, projection=self._projection, position=poison.position, **facts, error=error, **named(poison.recorded)
-        )
+    def _facts(self, poison: Poisoned, **counts: int) -> dict[str, Any]:
+        """What an entry of the log says of it."""
+        place = {"projection": self._projection, "position": poison.position}
+        return {**place, **counts, "error": told(poison.__cause__ or poison), **named(poison.recorded)}

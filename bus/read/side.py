@@ -9,17 +9,20 @@ from bus.core.batches import AnyProjection, BatchProjection
 from bus.core.errors import DefinitionError
 from bus.core.letters import Action, After, DeadLetter, Request
 from bus.core.projection import Projection
+from bus.core.statistics import ProjectionStatistics
 from bus.ports import Waking
 from bus.read.answers import Answers
 from bus.read.batches import set_up
 from bus.read.desk import Desk
 from bus.read.following import Following
+from bus.read.lag import statistics_of
 from bus.read.leases import Leases
 from bus.read.lineages import Lineages
 from bus.read.progress import wait_for_any
 from bus.read.projector import Projector
 from bus.read.queries import Queries, check_parked
 from bus.read.services import Services
+from bus.read.telling import Telling
 from bus.read.watching import Watching
 from bus.runtime.log import log, told
 from bus.runtime.supervisor import Supervisor
@@ -42,6 +45,8 @@ class ReadSide:
         """Of what answers, by projection."""
         self.queries = Queries(services, self.lineages.lineages, self.lineages.refresh)
         self.desk = Desk(services, self.lineages)
+        self._telling = Telling(services, self.lineages.lineages, owner)
+        self.lineages.on_stop = self._telling.look_again
         self.answers = Answers(services, self.queries, self.progress)
         self.watching = Watching(services, self.queries, self.answers, self.progress, supervisor)
 
@@ -73,6 +78,7 @@ class ReadSide:
             start("following events", Following(self._event_store, self._services.feed.learn, limits).run)
         if self.progress:
             start("desk", self.desk.run)
+            start("telling", self._telling.run)
         if self._view_store.shared:
             start("leases", self._leases.run)
             if isinstance(self._view_store, Waking):
@@ -86,6 +92,7 @@ class ReadSide:
     async def release(self) -> None:
         """Lets other processes project at once; called when the projectors have ended. Bounded, and never raises."""
         with anyio.move_on_after(self._limits.lease_s):
+            await self._telling.leave()
             try:
                 await self._leases.release()
             except Exception as error:
@@ -143,6 +150,10 @@ class ReadSide:
             asked_at=self._services.clock.now(),
         )
         return await self.desk.carry_out(request, self._services.clock.monotonic() + timeout)
+
+    def statistics(self, head: int) -> list[ProjectionStatistics]:
+        """Of each projection, where the store ends at `head`."""
+        return [statistics_of(self._services, lineage, head) for lineage in self.lineages.lineages.values()]
 
     async def wait(self, names: Iterable[str], after: After, deadline: float) -> None:
         """Returns when these projections have committed what is waited for, each as soon as it has parked none of it.

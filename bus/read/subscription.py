@@ -37,6 +37,8 @@ class Slice(msgspec.Struct, frozen=True):
     """Why the event after `last` cannot be read."""
     is_live: bool = True
     """Whether it reaches the end of the store, as far as is known, so that the reader is not catching up."""
+    oldest_at: datetime | None = None
+    """When the event that follows the position was recorded, whether or not it can be read."""
 
 
 class Ahead(msgspec.Struct):
@@ -79,6 +81,8 @@ class Subscription:
         self._next_poll = -math.inf
         """When, on the loop's clock, a store that others write to is asked again although nothing tells of news."""
         self._is_interrupted = False
+        self._first: tuple[int, datetime | None] = 0, None
+        """Position of the first event that was read last, and when it was recorded."""
         self._new_reply = new_reply
         self._ahead: Ahead | None = None
         self._tasks: TaskGroup | None = None
@@ -96,12 +100,14 @@ class Subscription:
             room = self._limits.projection_events_max if until is None else until - position
             live = self._feed.after(position, min(room, self._limits.projection_events_max))
             if live:
+                self._first = live[0].position, live[0].recorded_at
                 return self._from_feed(live)
             # While a page is fetched the head moves on, of which the page then knows nothing.
             head = self._feed.head
             if position < head or self._is_poll_due():
                 found = await self._read(self._last, min(room, self._page_events_max))
                 if found is not None:
+                    self._first = position + 1, found.oldest_at
                     return found
                 if position < head:
                     raise RuntimeError(f"{self._store.url} has no event after {position}, but its head is later")
@@ -153,6 +159,11 @@ class Subscription:
         """Nobody will ask any more."""
         self._feed.unlisten(self._signal)
 
+    def recorded_at(self, position: int) -> datetime | None:
+        """When the event there was recorded, if it is the first of those that `next` has given last."""
+        first, recorded_at = self._first
+        return recorded_at if first == position else None
+
     def _is_poll_due(self) -> bool:
         """Not at each call: between two polls this process's own commits keep its readers level."""
         if not self._store.shared or anyio.current_time() < self._next_poll:
@@ -185,10 +196,10 @@ class Subscription:
                         recorded = [one for one in recorded if one.event.__class__ in self._types]
                     events += recorded
             except Unreadable as fault:
-                return Slice(events, last, read, None, fault)
+                return Slice(events, last, read, None, fault, oldest_at=page[0].recorded_at)
             last = Checkpoint(stored.position, self._store.identity, stored.stream, stored.version)
         is_live = last.position >= self._feed.head
-        return Slice(events, last, len(page), page[-1].recorded_at, None, is_live)
+        return Slice(events, last, len(page), page[-1].recorded_at, None, is_live, page[0].recorded_at)
 
     def _is_wanted(self, stored: StoredEvent) -> bool:
         """Whether the event is to be decoded: an unknown one is, unless it can only be another aggregate's business."""

@@ -14,8 +14,8 @@ from bus import Bus
 from tests.architecture import tree
 
 README = tree.ROOT / "README.md"
-_NAMES = ("testing.md", "evolving.md", "finding.md", "poison.md", "live-answers.md", "batch-projections.md")
-GUIDES = tuple([tree.ROOT / "docs" / name for name in _NAMES])
+_GUIDES = "testing evolving finding poison live-answers rebuilding batch-projections"
+GUIDES = tuple([tree.ROOT / "docs" / f"{name}.md" for name in _GUIDES.split()])
 """Guides that go on where README ends."""
 
 _BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)

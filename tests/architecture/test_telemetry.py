@@ -52,7 +52,7 @@ def test_every_entry_of_the_log_is_in_the_guide_with_its_level() -> None:
     text = PAGE.read_text(encoding="utf-8")
     told = {
         (level, entry)
-        for level, entries in re.findall(r"^\| (info|warning|error) \| (.*) \|$", text, re.MULTILINE)
+        for level, entries in re.findall(r"^\| (debug|info|warning|error) \| (.*) \|$", text, re.MULTILINE)
         for entry in re.findall(r"`([^`]+)`", entries)
     }
     assert told == said

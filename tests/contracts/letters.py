@@ -136,7 +136,9 @@ class LetterLaws:
             for number in (1, 2, 3):
                 await store.ask(request(number))
             assert list(await store.requests(is_open=True, limit=2)) == [request(1), request(2)]
-            done = msgspec.structs.replace(request(2), answered_at=NOON, is_done=True, answer="it's done")
+            done = msgspec.structs.replace(
+                request(2), to_drop=(2, None), answered_at=NOON, is_done=True, answer="it's done"
+            )
             await store.answer(done)
             # Whoever was paused meanwhile comes too late.
             await store.answer(msgspec.structs.replace(done, answer="it's done twice"))

@@ -271,4 +271,6 @@ def _standing(number: int) -> Standing:
         parked_keys=3,
         last_error='ValueError: "é" 😀',
         stopped=None,
+        retries=7,
+        drops_at=NOON,
     )

@@ -4,11 +4,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import anyio
+import msgspec
 
 from bus import (
     REMOVED,
     STOP,
     Application,
+    Limits,
+    MemoryEventStore,
     MemoryViewStore,
     Projection,
     Query,
@@ -18,12 +21,19 @@ from bus import (
     Views,
 )
 from bus.core.builds import Build
-from bus.core.stored import ViewChanges, ViewTable
+from bus.core.letters import Action, Request
+from bus.core.stored import Checkpoint, ViewChanges, ViewTable, table_of
+from bus.ports import Clock
+from bus.read.projector import Projector
+from bus.read.services import Services
+from bus.runtime.feed import Feed
+from bus.runtime.reply import reply_factory
 from tests.support.ledger import (
     ACCOUNT,
     BALANCES,
     HANDLERS,
     JOURNAL,
+    LEDGER,
     NOTE,
     AccountEvent,
     Balance,
@@ -31,6 +41,7 @@ from tests.support.ledger import (
     by_stream,
     project_balance,
 )
+from tests.support.telemetry import RecordingTelemetry
 
 
 def project_doubled(view: Balance | None, recorded: Recorded[AccountEvent], key: str) -> Balance | Removed:
@@ -131,3 +142,49 @@ class TurningClock:
 
     def now(self) -> datetime:
         return datetime(2013, 1, 1, tzinfo=UTC) + timedelta(seconds=anyio.current_time())
+
+
+def services_of(
+    application: Application = LEDGER,
+    *,
+    events: MemoryEventStore | None = None,
+    views: MemoryViewStore | None = None,
+    limits: Limits | None = None,
+    clock: Clock | None = None,
+) -> Services:
+    """What the parts of a read side have at hand, without a bus; made inside the running event loop."""
+    return Services(
+        application=application,
+        event_store=events or MemoryEventStore(),
+        view_store=views or MemoryViewStore(),
+        feed=Feed(100),
+        clock=clock or TurningClock(),
+        telemetry=RecordingTelemetry(),
+        new_reply=reply_factory(),
+        limits=limits or Limits(),
+    )
+
+
+def projector_of(services: Services, projection: Projection[Balance, AccountEvent], build: int = 0) -> Projector:
+    """A projector at the beginning, without a lease."""
+    table = msgspec.structs.replace(table_of(projection), build=build)
+    return Projector(services, projection, table, Checkpoint())
+
+
+def at(position: int) -> Checkpoint:
+    return Checkpoint(position, "store", "account-a", position)
+
+
+def request_for(action: Action, *, version: int = 1, to_drop: tuple[int, int | None] | None = None) -> Request:
+    """A request to whoever runs the balances in that version."""
+    return Request(
+        id=f"{action} {to_drop}",
+        projection="balances",
+        version=version,
+        action=action,
+        key=None,
+        position=None,
+        reason="",
+        asked_at=TurningClock().now(),
+        to_drop=to_drop,
+    )

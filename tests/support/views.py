@@ -42,6 +42,7 @@ class ToldViewStore:
         self.sizes: list[int] = []
         """How many positions each of them went forward."""
         self.commits_tried = 0
+        self.tells = 0
         self.snapshots_open = 0
         self.snapshots_taken = 0
         self.snapshot_gate: anyio.Event | None = None
@@ -118,6 +119,7 @@ class ToldViewStore:
 
     async def tell(self, table: ViewTable, standing: Standing) -> None:
         self._check_up()
+        self.tells += 1
         await self.kept.tell(table, standing)
 
     async def builds(self) -> Sequence[Build]:

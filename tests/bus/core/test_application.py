@@ -1,5 +1,6 @@
 """Applications: what does not fit together is refused when it is put together."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -39,6 +40,10 @@ class RangAgain(Event, tag="rang"):
     pass
 
 
+class Hummed(Event, tag="hummed"):
+    pass
+
+
 class Bell(State):
     pass
 
@@ -69,6 +74,10 @@ def bell(category: str = "bell", **changes: Any) -> Decider[Any, Any, Any]:
 
 
 def project(view: Rings | None, recorded: Recorded[Rang], key: str) -> Rings:
+    return Rings(1)
+
+
+def project_hummed(view: Rings | None, recorded: Recorded[Hummed], key: str) -> Rings:
     return Rings(1)
 
 
@@ -275,3 +284,10 @@ def test_an_answer_may_be_named_by_a_text() -> None:
         DefinitionError, match=r"query GetNowhere names ForwardRef\('Nowhere'\), which cannot be resolved"
     ):
         Application(query_handlers=[_nowhere])
+
+
+def test_an_application_reads_events_that_only_an_earlier_version_of_a_projection_takes() -> None:
+    old = rings(project=project_hummed)
+    new = dataclasses.replace(rings(), version=2, previous=old)
+    assert "hummed" not in Application(projections=[rings()]).schema.by_name
+    assert "hummed" in Application(projections=[new]).schema.by_name

@@ -188,3 +188,24 @@ def test_values_in_the_form_in_which_stores_compare_them(value: object, indexed:
 def test_a_value_that_has_no_such_form_is_refused(value: object) -> None:
     with pytest.raises(TypeError, match="cannot index"):
         index_value(value)
+
+
+def test_a_projection_knows_the_versions_before_it() -> None:
+    first, second = rows(), rows(version=2)
+    third = rows(version=5, previous=rows(version=3, previous=first))
+    assert (first.versions, second.versions) == ((first,), (second,))
+    assert [one.version for one in third.versions] == [5, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("previous", "why"),
+    [
+        (rows(name="others"), "but is 'others' version 1"),
+        (rows(version=2), "a lower version, but is 'rows' version 2"),
+        (rows(version=3), "a lower version, but is 'rows' version 3"),
+        (1, "previous must be the projection that this one replaces, not 1"),
+    ],
+)
+def test_what_cannot_have_been_before_is_refused(previous: Any, why: str) -> None:
+    with pytest.raises(DefinitionError, match=why):
+        rows(version=2, previous=previous)

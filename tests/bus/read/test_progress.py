@@ -133,6 +133,53 @@ async def test_listeners_hear_of_changes_and_of_the_stop_but_not_of_commits_with
     assert heard == [("balances", frozenset({"a"})), ("balances", None)]
 
 
+async def test_who_asks_for_what_answers_hears_of_the_one_that_is_shown() -> None:
+    public, old, new = progress(), progress(), progress()
+    old.show(public)
+    heard: list[frozenset[str] | None] = []
+    public.listen(lambda _, keys: heard.append(keys))
+    old.begin(frozenset({"a"}))
+    old.advance(4, frozenset({"a"}))
+    new.advance(5, frozenset())
+    assert (public.position, heard) == (4, [frozenset({"a"})])
+    old.public = None
+    new.show(public)
+    # What was read before may have come from other views.
+    assert (public.position, heard[1:]) == (5, [None])
+    old.begin(frozenset({"a"}))
+    old.advance(9, frozenset({"a"}))
+    old.stop(10, "a bug")
+    assert (public.position, public.stopped) == (5, None)
+    new.follow(7)
+    assert public.position == 7
+    new.stop(8, "another bug")
+    assert (public.stopped, public.stopped_at) == ("another bug", 8)
+
+
+async def test_who_waits_is_woken_when_what_has_come_so_far_begins_to_be_shown() -> None:
+    public, stopped, new = progress(), progress(), progress()
+    new.advance(7, frozenset())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(public.wait, 6)
+        await anyio.wait_all_tasks_blocked()
+        new.show(public)
+    stopped.stop(3, "a bug")
+    outcomes: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await public.wait(8)
+        except ProjectionStopped as error:
+            outcomes.append(error.reason)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.wait_all_tasks_blocked()
+        stopped.show(public)
+    assert outcomes == ["a bug"]
+    assert waiters(public, stopped, new) == 0
+
+
 async def test_who_doubts_hears_of_a_change_before_it_is_committed_and_who_listens_afterwards() -> None:
     one, heard = progress(), list[tuple[str, frozenset[str] | None]]()
     one.doubt(lambda _, keys: heard.append(("begun", keys)))

@@ -104,3 +104,23 @@ async def test_losses_of_the_lease_are_counted_until_something_is_committed(new:
     assert anyio.current_time() - began == pytest.approx(2.0)
     setbacks.overcome()
     assert setbacks.losses == 0
+
+
+async def test_a_store_that_fails_while_what_is_sound_is_committed_first_is_waited_for_too(
+    new: Callable[[], Setbacks],
+) -> None:
+    setbacks = new()
+    assert setbacks.poisoned(poison(9), 4) is None
+    setbacks.unavailable(OSError("down"), 4)
+    began = anyio.current_time()
+    await setbacks.pause()
+    assert (setbacks.until, anyio.current_time() - began) == (8, 1.0)
+
+
+async def test_retries_are_counted_over_everything_that_is_committed(new: Callable[[], Setbacks]) -> None:
+    setbacks = new()
+    setbacks.poisoned(poison(5), 4)
+    setbacks.overcome()
+    setbacks.unavailable(OSError("down"), 5)
+    setbacks.forget()
+    assert (setbacks.attempts, setbacks.retries) == (0, 2)

@@ -42,6 +42,25 @@ async def test_a_slice_ends_with_the_place_of_its_last_event_of_interest_or_not(
             assert (found.read, found.recorded_at, found.fault) == (3, NOON, None)
 
 
+async def test_when_what_comes_next_was_recorded_is_known_once_it_was_read() -> None:
+    bench = Bench()
+    async with bench.store:
+        subscription = bench.subscription()
+        assert subscription.recorded_at(1) is None
+        await bench.append(DEPOSITED)
+        await take(subscription)
+        assert (subscription.recorded_at(1), subscription.recorded_at(2)) == (NOON, None)
+        await bench.append(NewEvent("unknown", b"{}"), publish=False)
+        bench.feed = Feed(1)
+        bench.feed.advance(2)
+        subscription = bench.subscription()
+        first = await take(subscription)
+        assert first.fault is not None
+        subscription.accept(first.last)
+        await take(subscription)
+        assert (subscription.recorded_at(1), subscription.recorded_at(2)) == (None, NOON)
+
+
 async def test_events_of_other_categories_are_passed_without_being_decoded() -> None:
     bench = Bench()
     async with bench.store:

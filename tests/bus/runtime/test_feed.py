@@ -147,3 +147,17 @@ async def test_what_is_known_already_wakes_nobody() -> None:
     feed.learn(6)
     await signal.wait()
     assert feed.head == 6
+
+
+async def test_who_listens_no_more_is_woken_no_more() -> None:
+    feed, gone, stays = Feed(10), Signal(reply_factory()), Signal(reply_factory())
+    feed.listen(gone)
+    feed.listen(stays)
+    feed.unlisten(gone)
+    feed.advance(1)
+    await stays.wait()
+    with anyio.move_on_after(0.01) as scope:
+        await gone.wait()
+    assert scope.cancelled_caught
+    feed.unlisten(stays)
+    assert not feed.has_listeners

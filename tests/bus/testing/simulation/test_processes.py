@@ -8,6 +8,7 @@ import pytest
 from bus import Limits
 from bus.read.leases import Leases
 from bus.read.projector import Projector
+from bus.read.setbacks import Setbacks
 from bus.runtime.dispatcher import Dispatcher
 from bus.testing import Faults
 from bus.testing.simulation.processes import Processes
@@ -125,11 +126,11 @@ def test_senders_that_wait_for_ever_are_told(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_who_goes_round_in_circles_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(self: Projector, attempt: int) -> None:
+    async def never(self: Setbacks) -> None:
         await anyio.lowlevel.checkpoint()
 
     name_no_epoch(monkeypatch)
-    monkeypatch.setattr(Projector, "_pause", never)
+    monkeypatch.setattr(Setbacks, "pause", never)
     one = lived(world(1), 5)
     assert one.violation is not None
     assert "in circles" in one.violation
