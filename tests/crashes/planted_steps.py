@@ -89,9 +89,12 @@ def commit_whatever_others_have_committed(store: ViewStore) -> None:
     commit, prepare = store.commit, store.prepare
 
     async def broken(table: ViewTable, changes: ViewChanges) -> bool:
-        found = (await prepare([table]))[table]
-        rows = await store._fetch(CLAIMS, [store._held(table).key])
-        return await commit(table, replace(changes, expected=found, epoch=rows[0][2]))
+        while True:
+            found = (await prepare([table]))[table]
+            rows = await store._fetch(CLAIMS, [store._held(table).key])
+            # Refused only where one of the two has changed since.
+            if await commit(table, replace(changes, expected=found, epoch=rows[0][2])):
+                return True
 
     _put(store, "commit", broken)
 
