@@ -24,6 +24,9 @@ _REQUEST_BYTES_MAX = 65_536
 _PIPES = 3
 """Standard input, output and error."""
 
+STOPPED = 1_000
+"""Instead of an exit code, for one that can go on."""
+
 Live = Callable[[Sequence[str]], None]
 """What a worker does with its arguments; a module that is given to a nursery has it as `live`."""
 
@@ -42,10 +45,17 @@ class Child:
             os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """Returns when it has ended, and how."""
-        if self.returncode is None:
-            self.returncode = self._nursery.ask({"wait": self.pid})
-        return self.returncode
+        """Returns when it has ended, and how, or when it was stopped."""
+        if self.returncode is not None:
+            return self.returncode
+        ended = self._nursery.ask({"wait": self.pid})
+        if ended != STOPPED:
+            self.returncode = ended
+        return ended
+
+    def goes_on(self) -> None:
+        """After it was stopped."""
+        os.kill(self.pid, signal.SIGCONT)
 
 
 class Nursery:
@@ -94,8 +104,8 @@ def serve(control: socket.socket, live: Live) -> None:
             return
         asked = json.loads(request)
         if "wait" in asked:
-            _, status = os.waitpid(asked["wait"], 0)
-            control.send(b"%d" % os.waitstatus_to_exitcode(status))
+            _, status = os.waitpid(asked["wait"], os.WUNTRACED)
+            control.send(b"%d" % (STOPPED if os.WIFSTOPPED(status) else os.waitstatus_to_exitcode(status)))
             continue
         pid = os.fork()
         if pid == 0:

@@ -11,15 +11,21 @@ from tests.support.bank import BANK, AccountCommand, Deposit, Misbehave, Open, W
 from tests.support.stores import FakeEventStore, unavailable
 
 
-@pytest.fixture(autouse=True)
-def _no_collector_helps() -> Iterator[None]:
-    # What other tests have left need not be looked through again and again.
+@pytest.fixture(scope="module", autouse=True)
+def _others_are_not_looked_through() -> Iterator[None]:
+    """What other tests have left is put aside, which is much."""
     gc.collect()
     gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def _no_collector_helps() -> Iterator[None]:
+    gc.collect()
     gc.disable()
     yield
     gc.enable()
-    gc.unfreeze()
 
 
 def errors() -> int:

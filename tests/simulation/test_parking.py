@@ -9,7 +9,7 @@ from bus.testing import Faults, SimulationFailed, simulate
 from tests.simulation.planted_parking import PARKING_BUGS, remove_letters_whether_or_not_they_are_there
 from tests.simulation.shop import PARKING_SHOP, shopping
 
-pytestmark = pytest.mark.no_cover
+pytestmark = [pytest.mark.no_cover, pytest.mark.timeout(600)]
 """What runs so many histories is not what counts the lines that they reach, which takes twice as long again."""
 
 HISTORIES_MAX = 500

@@ -11,7 +11,7 @@ from tests.support.building import projector_of, raised, services_of
 from tests.support.ledger import BALANCES, AccountEvent, Balance, balances
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
-RAISED: Projection[Balance, AccountEvent] = raised().projections[0]
+RAISED: Projection[Balance, AccountEvent] = raised().view_projections[0]
 """Version 2, which knows version 1."""
 
 

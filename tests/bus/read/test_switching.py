@@ -34,14 +34,14 @@ async def building(position: int = 5) -> AsyncGenerator[tuple[Services, Refusing
     """Version 1 answers at that position; version 2 is beside it, at the beginning, and both are run here."""
     views, application = Refusing(shared=True), raised()
     services = services_of(application, views=views, limits=Limits(switch_pause_s=1.0))
-    old, new = projector_of(services, balances()), projector_of(services, application.projections[0])
+    old, new = projector_of(services, balances()), projector_of(services, application.view_projections[0])
     async with views:
         await views.prepare([old.table])
         await views.build(new.table, TurningClock().now())
         for table, projector in zip((old.table, new.table), (old, new), strict=True):
             projector.hold((await views.claim([table], "me", HOUR_S))[table])
         await reach(services, old, position)
-        lineage = Lineage(application.projections[0], services.new_reply)
+        lineage = Lineage(application.view_projections[0], services.new_reply)
         lineage.builds = {one.table.place: one for one in await views.builds()}
         lineage.projectors = {one.table.place: one for one in (old, new)}
         lineage.adopt(old)
