@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from bench import answers, commands, demo, inputs, postgres, projections, residents, soak, tracing
+from bench import answers, commands, demo, inputs, postgres, projections, rebuilds, residents, soak, tracing, upserts
 from bench.measure import Line, Settings, note
 
 CASES: dict[str, Callable[[Settings], Iterator[Line]]] = {
@@ -20,6 +20,8 @@ CASES: dict[str, Callable[[Settings], Iterator[Line]]] = {
     "tracing": tracing.tracing,
     "demo": demo.flights,
     "projection.sqlite": projections.sqlite,
+    "projection.sqlite.upserts": upserts.sqlite,
+    "rebuild.sqlite": rebuilds.sqlite,
     "watch.shared": answers.watching,
     "query.cached": answers.kept,
     "commands.postgres": postgres.commands,

@@ -77,6 +77,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Longest wait between two attempts of a projector."""
     rebuild_share: float = 0.05
     """Part of the time that is spent on views being built beside those that answer, while events are recorded."""
+    rebuild_events_max: int = 250
+    """Events folded into one transaction of such views: what comes meanwhile waits for it."""
     replaced_grace_s: float = 3_600.0
     """How long views that were replaced are kept and kept up to date, for processes that still answer from them."""
     switch_pause_s: float = 1.0

@@ -81,6 +81,8 @@ class Projector:
             new_reply=services.new_reply,
             limits=services.limits,
         )
+        if pace is not None:
+            self._subscription.read_at_most(min(self._limits.rebuild_events_max, self._limits.projection_events_max))
 
     @property
     def title(self) -> str:
@@ -137,6 +139,7 @@ class Projector:
         """Leaves nothing to others any more: what it builds answers now."""
         if self._pace is not None:
             self._pace = None
+            self._subscription.read_at_most(self._limits.projection_events_max)
             self.lately = Lately(self._services.clock.monotonic())
 
     def pause(self) -> None:

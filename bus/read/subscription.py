@@ -76,8 +76,7 @@ class Subscription:
         self._schema = schema
         self._feed = feed
         self._limits = limits
-        # Whatever is read at a time becomes one transaction of the view store.
-        self._page_events_max = min(limits.page_events_max, limits.projection_events_max)
+        self.read_at_most(limits.projection_events_max)
         self._next_poll = -math.inf
         """When, on the loop's clock, a store that others write to is asked again although nothing tells of news."""
         self._is_interrupted = False
@@ -90,6 +89,11 @@ class Subscription:
         self._signal = Signal(new_reply)
         feed.listen(self._signal)
 
+    def read_at_most(self, events: int) -> None:
+        """Whatever is read at a time becomes one transaction of the view store."""
+        self._events_max = events
+        self._page_events_max = min(self._limits.page_events_max, events)
+
     async def next(self, until: int | None = None) -> Slice | None:
         """The events that follow `accept`ed ones, at least one or a fault; waits for them.
 
@@ -97,8 +101,8 @@ class Subscription:
         """
         while True:
             position = self._last.position
-            room = self._limits.projection_events_max if until is None else until - position
-            live = self._feed.after(position, min(room, self._limits.projection_events_max))
+            room = self._events_max if until is None else until - position
+            live = self._feed.after(position, min(room, self._events_max))
             if live:
                 self._first = live[0].position, live[0].recorded_at
                 return self._from_feed(live)
