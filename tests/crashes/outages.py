@@ -28,6 +28,9 @@ MAY_SAY = (
     "news from other processes are interrupted",
     "projection waits for its store",
     "leases cannot be renewed",
+    "builds cannot be looked at",
+    "requests cannot be read",
+    "views cannot be switched to",
     "leases are left to lapse",
     "projection goes on in another process",
 )

@@ -192,5 +192,5 @@ async def test_a_view_store_of_each_schema_becomes_the_one_made_today(new_url: N
 
 
 @pytest.mark.parametrize(("kind", "version"), [("events", EVENTS[-1]), ("views", VIEWS_OF[-1])])
-async def test_what_is_written_today_is_what_isfrozen(new_url: NewUrl, kind: str, version: int) -> None:
+async def test_what_is_written_today_is_what_is_frozen(new_url: NewUrl, kind: str, version: int) -> None:
     assert await dumped(new_url(), kind) == (GOLDEN / f"{kind}-{version}.sql").read_text()
