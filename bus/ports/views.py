@@ -115,6 +115,10 @@ class ViewStore(ViewDesk, Protocol):
         """
         ...
 
+    async def known(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
+        """As `prepare`, but makes nothing: a table that is not there, such as one just dropped, is not in the answer."""
+        ...
+
     async def build(self, table: ViewTable, since: datetime) -> None:
         """Makes room for a table that is to be built beside another one; leaves one that is there as it is."""
         ...
@@ -150,7 +154,7 @@ class ViewStore(ViewDesk, Protocol):
         after a crash. Whoever still uses the table as it was, such as another process, gets `Unusable`, for reading as
         for writing, and changes nothing. Does nothing where the indexes are these already.
 
-        Raises `Unusable` for a view that cannot be indexed so, and whatever `values_of` raises; nothing is changed
+        Raises `Unusable` for a view that cannot be indexed so and for a table that is not there, and whatever `values_of` raises; nothing is changed
         then. Any other exception leaves the old indexes or the new.
         """
         ...

@@ -6,10 +6,11 @@ from uuid import uuid4
 
 import anyio
 
-from bus.core.errors import DefinitionError
+from bus.core.errors import DefinitionError, ViewsDropped
 from bus.core.letters import Action, After, DeadLetter, Request
 from bus.core.messages import Answer, Query
 from bus.core.projection import Projection
+from bus.core.stored import ViewTable
 from bus.ports import Waking
 from bus.read.desk import Desk
 from bus.read.following import Following
@@ -55,12 +56,19 @@ class ReadSide:
         try:
             await self._leases.look()
             # A projection that parks no more may have letters from when it did.
-            left = [name for name, one in self.projectors.items() if await self._view_store.parked(one.table)]
+            left = [name for name, one in self.projectors.items() if await self._may_have_letters(one.table)]
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self.release()
             raise
         self.queries.may_park |= frozenset(left)
+
+    async def _may_have_letters(self, table: ViewTable) -> bool:
+        try:
+            return bool(await self._view_store.parked(table))
+        except ViewsDropped:
+            # Another process has just done that, and what answers now is looked at with each answer.
+            return True
 
     def start(self) -> None:
         """Starts the projectors, and what tells them of events and views that other processes commit."""
