@@ -127,8 +127,8 @@ class ViewStore(ViewDesk, Protocol):
         """Lets `table` answer in place of `over`, as one, from now on; also back again, while both are there.
 
         Returns False and changes nothing where `table` is not there or its epoch is another, or where `over` has come
-        further or does not answer; where both are as they are wanted, it returns True. An `over` that is not there
-        hinders nothing. Raises `StoreUnavailable` when nothing was changed; any other exception leaves that open.
+        further or does not answer, or yet another one does; where both are as they are wanted, it returns True. An
+        `over` that is not there hinders nothing, as long as nothing answers. Raises `StoreUnavailable` when nothing was changed; any other exception leaves that open.
         """
         ...
 

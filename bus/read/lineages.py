@@ -283,6 +283,8 @@ class Lineages:
         if request.action in ("retry", "discard"):
             if (projector := lineage.find(request.version)) is not None:
                 projector.ask(request)
+            else:
+                self._rebuilding.ask(request)
         else:
             self._rebuilding.ask(request)
         return True

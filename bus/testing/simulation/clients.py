@@ -9,7 +9,7 @@ import anyio
 import msgspec
 
 from bus.bus import Bus
-from bus.core.errors import BusClosed, BusError, NotProjected, Parked, ProjectionStopped, QueryError, StoreUnavailable
+from bus.core.errors import BusClosed, BusError, NotProjected, Parked, ProjectionStopped, QueryError, StoreUnavailable, ViewsDropped
 from bus.core.letters import Action
 from bus.core.messages import Command, Query, Receipt
 from bus.core.projection import PARK
@@ -293,6 +293,11 @@ class Clients:
         told = dict(life.told)
         try:
             await life.bus.query(query, after=after)
+        except ViewsDropped as error:
+            if not life.is_earlier:
+                raise Violated(f"{query} was answered by nobody: {error}") from error
+            self._world.history.note(error.code)
+            return
         except (NotProjected, StoreUnavailable, QueryError) as error:
             if isinstance(error, QueryError) and error.__cause__ is not None:
                 raise Violated(f"{query} failed: {error.__cause__!r}") from error

@@ -104,6 +104,7 @@ class Living:
             await self._quiet(life)
             await self._settle(bus)
             await self._tidied()
+            await self._retry_all(bus)
             await self._rested(life)
         if bus.report is None or not bus.report.is_clean:
             world.fail(f"a bus that had settled was not closed in order: {bus.report}")
@@ -114,10 +115,6 @@ class Living:
         world = self._world
         try:
             await bus.wait_settled(timeout=self._settle_s)
-            for name in self.clients.parking:
-                done = await bus.retry_dead_letters(name, timeout=self._settle_s)
-                if not done.is_done:
-                    world.fail(f"letters of {name!r} are not retried, although all was mended: {done}")
         except BusError as error:
             world.fail(f"the bus does not come to rest: {error}")
             return
@@ -134,6 +131,15 @@ class Living:
             if one.position != world.model.head:
                 world.fail(f"a bus at rest has {one.name!r} at {one.position}, but the store ends at {told.position}")
 
+
+    async def _retry_all(self, bus: Bus) -> None:
+        try:
+            for name in self.clients.parking:
+                done = await bus.retry_dead_letters(name, timeout=self._settle_s)
+                if not done.is_done:
+                    self._world.fail(f"letters of {name!r} are not retried, although all was mended: {done}")
+        except BusError as error:
+            self._world.fail(f"letters are not retried: {error}")
 
     async def _tidied(self) -> None:
         """What was replaced is dropped after its grace time, whoever is to do that."""
