@@ -150,7 +150,9 @@ class MemoryViewStore(Opened):
             return False
         if new.state == ANSWERING and (old is None or old.state == REPLACED):
             return True
-        answers = [place for place, one in self._tables.items() if place[0] == table.projection and one.state == ANSWERING]
+        answers = [
+            place for place, one in self._tables.items() if place[0] == table.projection and one.state == ANSWERING
+        ]
         if new.state != ANSWERING and any(place != over.place for place in answers):
             return False
         if old is not None:

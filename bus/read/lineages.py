@@ -69,9 +69,20 @@ class Lineages:
 
     async def open(self) -> None:
         """Makes room for what is new, and a projector for each build; raises a subclass of `Unusable`."""
+        # Once, unless other processes drop meanwhile what there was.
+        while missing := [lineage for lineage in self.lineages.values() if not lineage.builds]:
+            await self._make_room(missing)
+            builds = await self._store.builds()
+            for lineage in missing:
+                await self._open(lineage, lineage.known(builds))
+        for lineage in self.lineages.values():
+            lineage.adopt(lineage.projectors[lineage.choose().table.place])
+            lineage.is_watched = len(lineage.builds) > 1
+
+    async def _make_room(self, lineages: Sequence[Lineage]) -> None:
         builds = await self._store.builds()
         fresh: list[ViewTable] = []
-        for lineage in self.lineages.values():
+        for lineage in lineages:
             known, table = lineage.known(builds), table_of(lineage.projection)
             if any(one.table.version == table.version for one in known):
                 continue
@@ -81,14 +92,6 @@ class Lineages:
             else:
                 fresh.append(table)
         await self._store.prepare(fresh)
-        builds = await self._store.builds()
-        for lineage in self.lineages.values():
-            await self._open(lineage, lineage.known(builds))
-            while not lineage.builds:
-                # Other processes have dropped meanwhile what there was.
-                await self._open(lineage, lineage.known(await self._store.builds()))
-            lineage.adopt(lineage.projectors[lineage.choose().table.place])
-            lineage.is_watched = len(lineage.builds) > 1
 
     async def _open(self, lineage: Lineage, builds: Sequence[Build]) -> None:
         """Takes note of the builds, and makes projectors for those that are new here."""
@@ -107,9 +110,7 @@ class Lineages:
             if opened:
                 await self._leases.look()
 
-    async def _make(
-        self, lineage: Lineage, build: Build, table: ViewTable, checkpoint: Checkpoint
-    ) -> Projector | None:
+    async def _make(self, lineage: Lineage, build: Build, table: ViewTable, checkpoint: Checkpoint) -> Projector | None:
         """A projector for a table; None where that was dropped meanwhile."""
         projection = lineage.version(table.version)
         assert projection is not None, "only known versions are opened"

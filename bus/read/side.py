@@ -157,13 +157,27 @@ class ReadSide:
         waiting = set(names)
         while True:
             for name in [name for name in waiting if self.progress[name].position >= after.position]:
-                if name in self.queries.may_park:
-                    async with self._view_store.snapshot() as reader:
-                        await check_parked(reader, self.projectors[name].table, after)
-                waiting.remove(name)
+                try:
+                    if name in self.queries.may_park:
+                        async with self._view_store.snapshot() as reader:
+                            await check_parked(reader, self.projectors[name].table, after)
+                    waiting.remove(name)
+                except ViewsDropped:
+                    await self._find_others(name, after.position, deadline)
             if not waiting:
                 return
+            if all(self.progress[name].position >= after.position for name in waiting):
+                continue
             await wait_for_any([self.progress[name] for name in sorted(waiting)], after.position, deadline)
+
+    async def _find_others(self, name: str, position: int, deadline: float) -> None:
+        """Another process has let other views answer, and has dropped those that this one answers from."""
+        if anyio.current_time() >= deadline:
+            raise self.progress[name].late(position)
+        await self.lineages.refresh()
+        if not self.lineages.lineages[name].builds:
+            raise self.progress[name].halted(position)
+        await anyio.sleep(min(self._limits.poll_interval_s, max(0.0, deadline - anyio.current_time())))
 
     def watch(self, query: Query[R]) -> AsyncGenerator[Answer[R]]:
         """See `Bus.watch`."""

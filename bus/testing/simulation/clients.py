@@ -9,7 +9,16 @@ import anyio
 import msgspec
 
 from bus.bus import Bus
-from bus.core.errors import BusClosed, BusError, NotProjected, Parked, ProjectionStopped, QueryError, StoreUnavailable, ViewsDropped
+from bus.core.errors import (
+    BusClosed,
+    BusError,
+    NotProjected,
+    Parked,
+    ProjectionStopped,
+    QueryError,
+    StoreUnavailable,
+    ViewsDropped,
+)
 from bus.core.letters import Action
 from bus.core.messages import Command, Query, Receipt
 from bus.core.projection import PARK
@@ -331,8 +340,8 @@ class Clients:
 
     def _not_projected(self, life: Life, error: BusError) -> None:
         self._world.history.note(error.code)
-        if isinstance(error, Parked):
-            if not self._world.builds.was_parked(error.projection, error.key, error.position):
-                raise Violated(f"nothing of the kind was ever parked: {error}")
+        builds = self._world.builds
+        if isinstance(error, Parked) and not builds.was_parked(error.projection, error.key, error.position):
+            raise Violated(f"nothing of the kind was ever parked: {error}")
         if isinstance(error, ProjectionStopped) and not (life.is_closing or life.is_earlier):
             raise Violated(f"a projection stopped, although nothing is wrong with it: {error}")

@@ -131,7 +131,6 @@ class Living:
             if one.position != world.model.head:
                 world.fail(f"a bus at rest has {one.name!r} at {one.position}, but the store ends at {told.position}")
 
-
     async def _retry_all(self, bus: Bus) -> None:
         try:
             for name in self.clients.parking:

@@ -67,13 +67,16 @@ class BuildModels:
             self._were_parked.setdefault(projection, set()).update(model.were_parked)
 
     def check_end(self, builds: Sequence[Build], head: int, rows_of: Callable[[ViewTable], Sequence[bytes]]) -> None:
-        """All that is there has seen all events, and exactly one build of each projection answers."""
+        """Exactly one build of each projection answers, from all events; all others hold those up to their checkpoint.
+
+        Somebody may have asked for another one at the very end.
+        """
         for build in builds:
             model, what = self.of(build.table), f"the views of {titled(build.table)}"
-            if build.checkpoint.position != head:
+            if build.state == ANSWERING and build.checkpoint.position != head:
                 raise Violated(f"{what} end at {build.checkpoint}")
             if not isinstance(model, ParkingModel):
-                model.advance(head)
+                model.advance(build.checkpoint.position)
             if sorted(rows_of(build.table)) != sorted(model.rows.values()):
                 raise Violated(f"{what} are not what the events make")
         for name in dict.fromkeys([one.table.projection for one in builds]):

@@ -12,7 +12,7 @@ import anyio
 import msgspec
 
 from bus.core.application import Application
-from bus.core.builds import answering
+from bus.core.builds import ANSWERING, answering
 from bus.core.limits import Limits
 from bus.core.messages import Command, Recorded
 from bus.core.projection import PARK, Projection
@@ -104,7 +104,6 @@ class World:
         """How often each event will fail still, by projection, position and key."""
         self._written: list[Callable[[], object]] = []
         """What was done to the view store, in order; each does it again."""
-        self._foreign = 0
         self._raised: dict[object, int] = {}
         """How often each projector, by its task, was made to raise since it last committed."""
         for store in (self.events, self.views):
@@ -199,8 +198,7 @@ class World:
         decision = self.model.decide(command, last.state)
         if not decision.events:
             return
-        self._foreign += 1
-        command_id = f"foreign-{self._foreign}"
+        command_id = f"foreign-{sum(one.startswith('foreign-') for one in self.sent) + 1}"
         self.sent[command_id] = [command]
         codecs = [self.application.schema.by_type[type(event)] for event in decision.events]
         new = tuple([NewEvent(one.name, one.encode(event)) for one, event in zip(codecs, decision.events, strict=True)])
@@ -345,7 +343,8 @@ class World:
         builds = at_once(self.views.builds())
         self.builds.check_end(builds, self.model.head, lambda table: at_once(_all_rows(self.views, table)))
         for one in builds:
-            if left := at_once(self.views.parked(one.table)):
+            left = at_once(self.views.parked(one.table))
+            if left and one.state == ANSWERING:
                 raise Violated(f"{titled(one.table)} still has letters, although all was mended: {left}")
 
     def _check_decisions(self, added: Sequence[Recorded[Any]]) -> None:

@@ -8,6 +8,7 @@ import pytest
 from bus import Limits
 from bus.read.leases import Leases
 from bus.read.projector import Projector
+from bus.read.setbacks import Setbacks
 from bus.runtime.dispatcher import Dispatcher
 from bus.testing import Faults
 from bus.testing.simulation.processes import Processes
@@ -46,7 +47,8 @@ def test_where_nothing_goes_wrong_the_first_holds_every_lease_until_it_leaves() 
     before_the_end = one.history.lines[: [" calm " in line for line in one.history.lines].index(True)]
     granted = [line[16:].split()[1:] for line in before_the_end if " lease " in line]
     assert len({words[-1] for words in granted}) == 1
-    assert [words[:3] for words in granted] == [[name, "epoch", "1"] for name in ("shelves", "till")]
+    shelves, till = [[f"'{name}'", "version", "1", "epoch", "1"] for name in ("shelves", "till")]
+    assert [words[:5] for words in granted] == [shelves, till]
     senders = {line.split()[1] for line in one.history.lines if " send " in line}
     assert senders == {"A1", "B1", "C1"}
 
@@ -125,11 +127,11 @@ def test_senders_that_wait_for_ever_are_told(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_who_goes_round_in_circles_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(self: Projector, attempt: int) -> None:
+    async def never(self: Setbacks) -> None:
         await anyio.lowlevel.checkpoint()
 
     name_no_epoch(monkeypatch)
-    monkeypatch.setattr(Projector, "_pause", never)
+    monkeypatch.setattr(Setbacks, "pause", never)
     one = lived(world(1), 5)
     assert one.violation is not None
     assert "in circles" in one.violation

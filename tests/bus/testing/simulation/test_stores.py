@@ -31,7 +31,6 @@ def world(buses: float = 1, **rates: float) -> World:
     made.is_shared = True
     made.sent["c1"] = [Stock("a", 3)]
     made.prepare([TABLE])
-    at_once(made.views.prepare([TABLE]))
     return made
 
 

@@ -18,7 +18,6 @@ SHELF = StoredView("a", b'{"item":"a","left":3,"events":1}', (3,))
 def world(faults: Faults | None = None, *, seed: int = 1, invariants: Sequence[object] = ()) -> World:
     made = World(SHOP, seed, faults=faults or Faults.none(), limits=Limits(), invariants=invariants)  # type: ignore[arg-type]
     made.prepare([TABLE])
-    at_once(made.views.prepare([TABLE]))
     return made
 
 
@@ -110,7 +109,8 @@ def test_a_crash_may_take_the_last_commits_of_the_views_with_it_and_none_of_the_
         stock(one)
         one.commit_views(TABLE, views(1, SHELF))
         one.crash()
-        assert one.checkpoints()["shelves"].position == 0
+        # Perhaps even the table has gone with it.
+        assert one.prepare([TABLE])[TABLE].position == 0
         assert at_once(one.views.load(TABLE, ["a"])) == {}
         assert one.model.head == 1
         return
