@@ -1,0 +1,117 @@
+"""Rebuilt views where others change what there is, or tell of it late: no answer is older than one before."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import anyio
+
+from bus import Bus, MemoryEventStore, MemoryViewStore
+from bus.core.builds import Build
+from bus.core.letters import Request
+from bus.core.stored import ViewChanges, ViewTable
+from tests.scenarios.test_rebuilding import QUICK, fill
+from tests.support.building import TurningClock, raised, states_of
+from tests.support.ledger import Deposit, GetBalance
+
+OLD = ViewTable("balances", 1)
+
+
+class DroppingViewStore(MemoryViewStore):
+    """Another process drops a table just after this one has looked which there are."""
+
+    drops: ViewTable | None = None
+
+    async def builds(self) -> Sequence[Build]:
+        found = await super().builds()
+        if (table := self.drops) is not None:
+            self.drops = None
+            await self.drop(table)
+        return found
+
+
+async def test_what_was_dropped_while_a_bus_is_opened_is_not_made_anew() -> None:
+    events, views = MemoryEventStore(), DroppingViewStore()
+    await fill(events, views)
+    async with Bus(raised(), event_store=events, view_store=views, limits=QUICK) as bus:
+        await bus.wait_settled()
+    async with views:
+        assert await states_of(views) == [(1, 0, "replaced"), (2, 0, "answering")]
+    views.drops = OLD
+    async with Bus(raised(), event_store=events, view_store=views, limits=QUICK) as bus:
+        assert await states_of(views) == [(2, 0, "answering")]
+        found = await bus.query(GetBalance("a-0"))
+        assert found is not None
+        assert found.balance == 14
+
+
+class LateViewStore(MemoryViewStore):
+    """Keeps those who look waiting after a switch, and the new views' commits until it is told to let them through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_switched = False
+        self.gate = anyio.Event()
+
+    async def switch(self, table: ViewTable, epoch: int, over: ViewTable, since: datetime) -> bool:
+        self.is_switched = await super().switch(table, epoch, over, since)
+        return self.is_switched
+
+    async def builds(self) -> Sequence[Build]:
+        if self.is_switched:
+            await anyio.sleep(1)
+        return await super().builds()
+
+    async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
+        if self.is_switched and table.version == 2:
+            await self.gate.wait()
+        return await super().commit(table, changes)
+
+
+async def test_what_answers_by_the_store_is_answered_from_as_soon_as_it_has_what_was_answered_meanwhile() -> None:
+    events, views = MemoryEventStore(), LateViewStore()
+    await fill(events, views)
+    async with Bus(raised(), event_store=events, view_store=views, limits=QUICK, clock=TurningClock()) as bus:
+        with anyio.fail_after(10):
+            while not views.is_switched:  # noqa: ASYNC110
+                await anyio.sleep(0.001)
+        # Before this process hears of it, the views before go on, and the new ones cannot.
+        receipt = await bus.send(Deposit("a-0"))
+        before = await bus.query(GetBalance("a-0"), after=receipt)
+        assert before is not None
+        assert before.balance == 8
+        await anyio.sleep(5)
+        again = await bus.query(GetBalance("a-0"))
+        assert again == before
+        views.gate.set()
+        await anyio.sleep(5)
+        found = await bus.query(GetBalance("a-0"))
+        assert found is not None
+        assert (found.balance, found.positions) == (16, before.positions)
+        await anyio.sleep(61)
+        assert await states_of(views) == [(2, 0, "answering")]
+
+
+async def test_a_version_that_was_dropped_is_asked_in_vain_to_retry_its_letters() -> None:
+    events, views = MemoryEventStore(), MemoryViewStore()
+    await fill(events, views)
+    async with Bus(raised(), event_store=events, view_store=views, limits=QUICK) as bus:
+        await bus.wait_settled()
+        assert (await bus.ask_projection("balances", "drop")).answer == "version 1 was dropped"
+        late = Request(
+            id="late",
+            projection="balances",
+            version=1,
+            action="retry",
+            key=None,
+            position=None,
+            reason="",
+            asked_at=datetime.now(UTC),
+        )
+        await views.ask(late)
+        await anyio.sleep(5)
+        asked = await views.asked("late")
+        assert asked is not None
+        assert (asked.is_done, asked.answer) == (
+            False,
+            "the views of version 1 are no longer there, nor are their letters",
+        )
