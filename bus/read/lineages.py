@@ -97,7 +97,7 @@ class Lineages:
         """Takes note of the builds, and makes projectors for those that are new here."""
         new = [lineage.named(one.table) for one in builds if one.table.place not in lineage.projectors]
         # Not made anew where they were dropped meanwhile.
-        checkpoints = await self._store.known(new) if new else {}
+        checkpoints: Mapping[ViewTable, Checkpoint] = await self._store.known(new) if new else {}
         opened: list[Projector] = []
         for build in builds:
             table = lineage.named(build.table)
@@ -231,7 +231,7 @@ class Lineages:
         before = lineage.answers
         if not lineage.builds:
             if before.progress.stopped is None:
-                before.progress.stop(before.progress.position + 1, "its views were dropped")
+                before.give_up("its views were dropped")
             return True
         chosen = lineage.choose()
         projector = lineage.projectors[chosen.table.place]

@@ -65,4 +65,4 @@ async def run(events: str, views: str, step: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(run, *sys.argv[1:4])
+    anyio.run(run, sys.argv[1], sys.argv[2], sys.argv[3])

@@ -8,13 +8,14 @@ import pytest
 
 from bus import Bus, MemoryEventStore, MemoryViewStore
 from bus.core.builds import Build
+from bus.core.errors import ProjectionStopped
 from bus.core.letters import Request
-from bus.core.stored import ViewChanges, ViewTable
+from bus.core.stored import Checkpoint, ViewChanges, ViewTable
 from tests.scenarios.test_rebuilding import QUICK, fill
 from tests.support.building import TurningClock, raised, states_of
-from tests.support.ledger import Deposit, GetBalance
+from tests.support.ledger import LEDGER, Deposit, GetBalance
 
-OLD = ViewTable("balances", 1)
+OLD, NEW = ViewTable("balances", 1, ("balance", "account")), ViewTable("balances", 2)
 
 
 class DroppingViewStore(MemoryViewStore):
@@ -117,3 +118,23 @@ async def test_a_version_that_was_dropped_is_asked_in_vain_to_retry_its_letters(
             False,
             "the views of version 1 are no longer there, nor are their letters",
         )
+
+
+async def test_a_process_whose_views_were_dropped_by_the_next_release_rests() -> None:
+    events, views = MemoryEventStore(shared=True), MemoryViewStore(shared=True)
+    async with Bus(LEDGER, event_store=events, view_store=views) as old:
+        await old.send_many([Deposit("a")] * 5)
+        await old.wait_settled()
+        projector = old._opened().read.projectors["balances"]
+        assert projector.is_here
+        await views.build(NEW, datetime.now(UTC))
+        new = (await views.claim([NEW], "another", 60.0))[NEW]
+        changes = ViewChanges(Checkpoint(), (await views.known([OLD]))[OLD], (), (), new.epoch)
+        assert await views.commit(NEW, changes)
+        assert await views.switch(NEW, new.epoch, OLD, datetime.now(UTC))
+        assert await views.drop(OLD)
+        await anyio.sleep(5)
+        assert not projector.is_here
+        receipt = await old.send(Deposit("a"))
+        with pytest.raises(ProjectionStopped, match="its views were dropped"):
+            await old.wait_projected(receipt, "balances")
