@@ -249,7 +249,7 @@ class Lineages:
         for build in list(lineage.builds.values()):
             if build.table.place == answers.table.place:
                 continue
-            if build.state == ANSWERING and build.table.version < answers.table.version:
+            if build.state == ANSWERING and build.table.place < answers.table.place:
                 # Nobody said that the one took the place of the other, when its version was raised.
                 if await self._store.switch(answers.table, answers.epoch, lineage.named(build.table), now):
                     self.look_again()
