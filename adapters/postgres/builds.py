@@ -90,16 +90,16 @@ class Builds:
 
 
 async def create(
-    connection: Connection, target: Target, wanted: Sequence[ViewTable], state: State, since: datetime | None
+    connection: Connection, target: Target, wanted: Sequence[ViewTable], state: State | None, since: datetime | None
 ) -> None:
-    """Makes those tables that are not there, and procedures anew that are of an earlier release; raises the driver's
-    errors."""
+    """Makes those tables that are not there, unless there is no state for them, and procedures anew that are of an
+    earlier release; raises the driver's errors."""
     async with connection.transaction(isolation="read_committed"):
         await create_in(connection, target, wanted, state, since)
 
 
 async def create_in(
-    connection: Connection, target: Target, wanted: Sequence[ViewTable], state: State, since: datetime | None
+    connection: Connection, target: Target, wanted: Sequence[ViewTable], state: State | None, since: datetime | None
 ) -> bool:
     """As `create`, in the transaction under way; returns whether a table was made."""
     # Whoever comes second finds the work done.
@@ -109,6 +109,8 @@ async def create_in(
     is_made = False
     for table in {table.place: table for table in wanted}.values():
         form = forms.get(table.place)
+        if form is None and state is None:
+            continue
         if form is None:
             key = await connection.fetchval(NEXT_KEY.replace("{schema}", target.quoted_schema))
             made = Table(key, table.indexes).create()

@@ -150,26 +150,30 @@ class PostgresViewStore(Desk):
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
         return await self._make(tables, ANSWERING, None)
 
+    async def known(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
+        return await self._make(tables, None, None)
+
     async def build(self, table: ViewTable, since: datetime) -> None:
         await self._make([table], BUILDING, since)
 
     async def _make(
-        self, wanted: Sequence[ViewTable], state: State, since: datetime | None
+        self, wanted: Sequence[ViewTable], state: State | None, since: datetime | None
     ) -> Mapping[ViewTable, Checkpoint]:
-        """The checkpoints of all these tables; those that are not there are made."""
+        """The checkpoints of these tables; those that are not there are made, or without a state left out."""
         async with self._for_writing().lease() as connection:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     rows = await self._look(connection)
                     forms = forms_of(rows)
-                    if any(forms.get(table.place) != COMMIT_FORM for table in wanted):
+                    held = [table for table in wanted if state is not None or table.place in forms]
+                    if any(forms.get(table.place) != COMMIT_FORM for table in held):
                         await create(connection, self._target, wanted, state, since)
                         rows = await self._look(connection)
             except DRIVER_ERRORS as error:
                 raise unavailable(error, self.url) from error
         found = checkpoints_of(rows, wanted)
         for table in wanted:
-            if table not in found:
+            if state is not None and table not in found:
                 # By somebody else, between the making and the look.
                 raise dropped(table, self.url)
         return found

@@ -33,6 +33,7 @@ _CREATE = "INSERT INTO projections VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, '', '', 0)
 _PLACE = "projection = ? AND version = ? AND build = ?"
 _KEY = f"SELECT projection_key, view_table FROM projections WHERE {_PLACE}"
 _STATE = f"SELECT state, position FROM projections WHERE {_PLACE}"
+_ANSWERING = f"SELECT projection, version, build FROM projections WHERE projection = ? AND state = '{ANSWERING}'"
 _CHANGE_STATE = f"UPDATE projections SET state = ?, since = ? WHERE {_PLACE}"
 _TELL = f"INSERT OR REPLACE INTO standings SELECT projection_key, ? FROM projections WHERE {_PLACE}"
 _FORGET = (
@@ -96,6 +97,9 @@ def switch(connection: sqlite3.Connection, table: ViewTable, over: ViewTable, si
         return False
     if new[0] == ANSWERING and (old is None or old[0] == REPLACED):
         return True
+    others = connection.execute(_ANSWERING, (table.projection,)).fetchall()
+    if new[0] != ANSWERING and any(place != over.place for place in others):
+        return False
     if old is not None:
         if old[0] != ANSWERING or old[1] > new[1]:
             return False

@@ -132,6 +132,9 @@ class SqliteViewStore:
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
         return await self._change(_prepare, tables)
 
+    async def known(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
+        return await self._change(_checkpoints, tables)
+
     async def build(self, table: ViewTable, since: datetime) -> None:
         await self._change(_build, table, since)
 
@@ -166,7 +169,9 @@ class SqliteViewStore:
     async def reindex(
         self, table: ViewTable, values_of: Callable[[bytes], tuple[IndexValue, ...]], views_max: int
     ) -> None:
-        held = self._tables[table.place]
+        held = self._tables.get(table.place)
+        if held is None:
+            raise dropped(table, self._url)
         if held.indexes != table.indexes:
             job = partial(reindex, self._connection, held, table, values_of, views_max=views_max, url=self._url)
             made = await self._opened().run(job)

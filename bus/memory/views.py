@@ -64,11 +64,17 @@ class MemoryViewStore(Opened):
             self._tables.setdefault(table.place, _Views(table.indexes))
         return {table: self._tables[table.place].checkpoint for table in tables}
 
+    async def known(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
+        self.check_open()
+        return {table: self._tables[table.place].checkpoint for table in tables if table.place in self._tables}
+
     async def reindex(
         self, table: ViewTable, values_of: Callable[[bytes], tuple[IndexValue, ...]], views_max: int
     ) -> None:
         self.check_open()
-        held = self._tables[table.place]
+        held = self._tables.get(table.place)
+        if held is None:
+            raise dropped(table, self.url)
         if held.indexes == table.indexes:
             return
         rows = {key: StoredView(key, row.payload, values_of(row.payload)) for key, row in held.rows.items()}
@@ -144,6 +150,11 @@ class MemoryViewStore(Opened):
             return False
         if new.state == ANSWERING and (old is None or old.state == REPLACED):
             return True
+        answers = [
+            place for place, one in self._tables.items() if place[0] == table.projection and one.state == ANSWERING
+        ]
+        if new.state != ANSWERING and any(place != over.place for place in answers):
+            return False
         if old is not None:
             if old.state != ANSWERING or old.checkpoint.position > new.checkpoint.position:
                 return False

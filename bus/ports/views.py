@@ -116,6 +116,10 @@ class ViewStore(ViewDesk, Protocol):
         """
         ...
 
+    async def known(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
+        """As `prepare`, but makes nothing: a table that is not there, since it was dropped, is not in the answer."""
+        ...
+
     async def build(self, table: ViewTable, since: datetime) -> None:
         """Makes room for a table that is to be built beside another one; leaves one that is there as it is."""
         ...
@@ -123,9 +127,10 @@ class ViewStore(ViewDesk, Protocol):
     async def switch(self, table: ViewTable, epoch: int, over: ViewTable, since: datetime) -> bool:
         """Lets `table` answer in place of `over`, as one, from now on; also back again, while both are there.
 
-        Returns False and changes nothing where `table` is not there or its epoch is another, or where `over` has come
-        further or does not answer; where both are as they are wanted, it returns True. An `over` that is not there
-        hinders nothing. Raises `StoreUnavailable` when nothing was changed; any other exception leaves that open.
+        Returns False and changes nothing where `table` is not there or its epoch is another, where `over` has come
+        further or does not answer, or where yet another one does; where both are as they are wanted, it returns True.
+        An `over` that is not there hinders nothing, as long as nothing answers. Raises `StoreUnavailable` when nothing
+        was changed; any other exception leaves that open.
         """
         ...
 
@@ -151,8 +156,8 @@ class ViewStore(ViewDesk, Protocol):
         after a crash. Whoever still uses the table as it was, such as another process, gets `Unusable`, for reading as
         for writing, and changes nothing. Does nothing where the indexes are these already.
 
-        Raises `Unusable` for a view that cannot be indexed so, and whatever `values_of` raises; nothing is changed
-        then. Any other exception leaves the old indexes or the new.
+        Raises `Unusable` for a view that cannot be indexed so and for a table that is not there, and whatever
+        `values_of` raises; nothing is changed then. Any other exception leaves the old indexes or the new.
         """
         ...
 

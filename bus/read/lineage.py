@@ -21,6 +21,8 @@ class Source(msgspec.Struct, frozen=True):
     """Its views hold at least the events up to here."""
     is_built: bool
     """Whether they have been built at all."""
+    lineage: "Lineage | None" = None
+    """Where it is to be told what is read, while others may come to answer."""
 
 
 class Lineage:
@@ -35,6 +37,10 @@ class Lineage:
         """By the place of the table."""
         self.builds: dict[tuple[str, int, int], Build] = {}
         """As the view store had them when it was looked at last."""
+        self.is_watched = False
+        """Whether it notes how far the views have come from which it is answered, since others may come to answer."""
+        self._answered = 0
+        """The furthest of those positions."""
         self._versions = {one.version: one for one in projection.versions}
         self._answers: Projector | None = None
 
@@ -76,7 +82,23 @@ class Lineage:
         answers = self.answers
         build = self.builds.get(answers.table.place)
         is_built = build is None or build.state != BUILDING
-        return Source(answers.projection, answers.table, self.progress.position, is_built)
+        return Source(answers.projection, answers.table, self.progress.position, is_built, self)
+
+    def read(self, table: ViewTable, position: int) -> bool:
+        """Notes that an answer is read from there; false where it must not be, since another table answers by now."""
+        if table.place != self.answers.table.place:
+            return False
+        self._answered = max(self._answered, position)
+        return True
+
+    def may_adopt(self, projector: Projector) -> bool:
+        """Whether no answer from there is older than one that was given before, as the view store was looked at now.
+
+        What was read unnoted before, was in the view store at this look, if it was watched before that.
+        """
+        before = self.builds.get(self.answers.table.place) or self.builds[projector.table.place]
+        needed = max(self.progress.position, self._answered, before.checkpoint.position)
+        return self.is_watched and projector.progress.position >= needed
 
     @property
     def building(self) -> Projector | None:

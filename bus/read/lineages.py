@@ -7,10 +7,10 @@ from functools import partial
 import anyio
 
 from bus.core.builds import ANSWERING, BUILDING, REPLACED, Build
-from bus.core.errors import NotProjected
+from bus.core.errors import NotProjected, ViewsDropped
 from bus.core.letters import Request
 from bus.core.projection import Projection
-from bus.core.stored import ViewTable, table_of
+from bus.core.stored import Checkpoint, ViewTable, table_of
 from bus.read.checking import check_views
 from bus.read.leases import Leases
 from bus.read.lineage import Lineage
@@ -75,9 +75,20 @@ class Lineages:
 
     async def open(self) -> None:
         """Makes room for what is new, and a projector for each build; raises a subclass of `Unusable`."""
+        # Once, unless other processes drop meanwhile what there was.
+        while missing := [lineage for lineage in self.lineages.values() if not lineage.builds]:
+            await self._make_room(missing)
+            builds = await self._store.builds()
+            for lineage in missing:
+                await self._open(lineage, lineage.known(builds))
+        for lineage in self.lineages.values():
+            lineage.adopt(lineage.projectors[lineage.choose().table.place])
+            lineage.is_watched = len(lineage.builds) > 1
+
+    async def _make_room(self, lineages: Sequence[Lineage]) -> None:
         builds = await self._store.builds()
         fresh: list[ViewTable] = []
-        for lineage in self.lineages.values():
+        for lineage in lineages:
             known, table = lineage.known(builds), table_of(lineage.projection)
             if any(one.table.version == table.version for one in known):
                 continue
@@ -87,34 +98,41 @@ class Lineages:
             else:
                 fresh.append(table)
         await self._store.prepare(fresh)
-        builds = await self._store.builds()
-        for lineage in self.lineages.values():
-            await self._open(lineage, lineage.known(builds))
-            lineage.adopt(lineage.projectors[lineage.choose().table.place])
 
     async def _open(self, lineage: Lineage, builds: Sequence[Build]) -> None:
         """Takes note of the builds, and makes projectors for those that are new here."""
-        lineage.builds = {one.table.place: one for one in builds}
-        new = [one for one in builds if one.table.place not in lineage.projectors]
-        tables = [lineage.named(one.table) for one in new]
-        checkpoints = await self._store.prepare(tables)
-        for table in tables:
-            await check_views(self._services, table, checkpoints[table])
-        for build, table in zip(new, tables, strict=True):
-            projection = lineage.version(table.version)
-            assert projection is not None, "only known versions are opened"
+        new = [lineage.named(one.table) for one in builds if one.table.place not in lineage.projectors]
+        # Not made anew where they were dropped meanwhile.
+        checkpoints: Mapping[ViewTable, Checkpoint] = await self._store.known(new) if new else {}
+        opened: list[Projector] = []
+        for build in builds:
+            table = lineage.named(build.table)
+            if table in checkpoints and (made := await self._make(lineage, build, table, checkpoints[table])):
+                opened.append(made)
+        lineage.builds = {one.table.place: one for one in builds if one.table.place in lineage.projectors}
+        if self._is_started:
+            for projector in opened:
+                self._run(lineage, projector)
+            if opened:
+                await self._leases.look()
+
+    async def _make(self, lineage: Lineage, build: Build, table: ViewTable, checkpoint: Checkpoint) -> Projector | None:
+        """A projector for a table; None where that was dropped meanwhile."""
+        projection = lineage.version(table.version)
+        assert projection is not None, "only known versions are opened"
+        await check_views(self._services, table, checkpoint)
+        try:
             if isinstance(projection, Projection):
                 await reindex(projection, table, self._store, self._limits)
-            pace = Pace(self._services) if build.state == BUILDING else None
-            projector = Projector(self._services, projection, table, checkpoints[table], pace)
-            lineage.projectors[table.place] = projector
-            projector.requests.on_answer = self._answered
-            projector.on_stop = self._stopped
-            self._leases.add(projector)
-            if self._is_started:
-                self._run(lineage, projector)
-        if new and self._is_started:
-            await self._leases.look()
+        except ViewsDropped:
+            return None
+        pace = Pace(self._services) if build.state == BUILDING else None
+        projector = Projector(self._services, projection, table, checkpoint, pace)
+        lineage.projectors[table.place] = projector
+        projector.requests.on_answer = self._answered
+        projector.on_stop = self._stopped
+        self._leases.add(projector)
+        return projector
 
     def start(self) -> None:
         """Starts the projectors, and looks after their builds from now on."""
@@ -199,33 +217,39 @@ class Lineages:
 
     async def _tend(self, lineage: Lineage, builds: Sequence[Build]) -> float:
         await self._open(lineage, builds)
-        self._adopt(lineage)
+        is_adopted = self._adopt(lineage)
         for place, projector in list(lineage.projectors.items()):
             if place not in lineage.builds and projector is not lineage.answers:
                 self._close(lineage, projector)
         if await self._rebuilding.carry_out(lineage, self):
             self.look_again()
-        return await self._tidy(lineage) if lineage.answers.is_here else math.inf
+        pause_s = await self._tidy(lineage) if lineage.answers.is_here else math.inf
+        return pause_s if is_adopted else min(pause_s, self._limits.poll_interval_s)
 
     async def reload(self, lineage: Lineage) -> None:
         """Takes note of what this process has just changed in the view store."""
         await self._open(lineage, lineage.known(await self._store.builds()))
         self._adopt(lineage)
 
-    def _adopt(self, lineage: Lineage) -> None:
-        """Lets that build answer which the view store says is to, once it has what was answered from before."""
+    def _adopt(self, lineage: Lineage) -> bool:
+        """Lets that build answer which the view store says is to, once it has what was answered from before.
+
+        Whether it does.
+        """
         before = lineage.answers
         if not lineage.builds:
             if before.progress.stopped is None:
-                before.progress.stop(before.progress.position + 1, "its views were dropped")
-            return
+                before.give_up("its views were dropped")
+            return True
         chosen = lineage.choose()
         projector = lineage.projectors[chosen.table.place]
         if chosen.state != BUILDING:
             projector.hurry()
-        if projector is not before and projector.progress.position >= lineage.progress.position:
+        if is_new := projector is not before and lineage.may_adopt(projector):
             lineage.adopt(projector)
             log.info("projection answers from other views", projection=lineage.name, views=projector.title)
+        lineage.is_watched = len(lineage.builds) > 1 or projector is not lineage.answers
+        return is_new or projector is before
 
     async def _tidy(self, lineage: Lineage) -> float:
         """Drops what was replaced long ago; returns how long the next has to stay."""
@@ -233,9 +257,11 @@ class Lineages:
         for build in list(lineage.builds.values()):
             if build.table.place == answers.table.place:
                 continue
-            if build.state == ANSWERING and build.table.version < answers.table.version:
+            if build.state == ANSWERING and build.table.place < answers.table.place:
                 # Nobody said that the one took the place of the other, when its version was raised.
-                await self._store.switch(answers.table, answers.epoch, lineage.named(build.table), now)
+                if await self._store.switch(answers.table, answers.epoch, lineage.named(build.table), now):
+                    self.look_again()
+                pause_s = min(pause_s, self._limits.poll_interval_s)
             elif build.state == REPLACED and build.since is not None:
                 left_s = (build.since - now).total_seconds() + self._limits.replaced_grace_s
                 if left_s > 0:
@@ -266,6 +292,8 @@ class Lineages:
         if request.action in ("retry", "discard"):
             if (projector := lineage.find(request.version)) is not None:
                 projector.ask(request)
+            else:
+                self._rebuilding.ask(request)
         else:
             self._rebuilding.ask(request)
         return True

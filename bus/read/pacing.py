@@ -4,6 +4,9 @@ import anyio
 
 from bus.read.services import Services
 
+_REST_MAX_S = 10.0
+"""What takes so long that more would be due has mostly waited, and people want to see an end."""
+
 
 class Pace:
     """Lets work take a share of the time while events are being recorded, and all of it while none are."""
@@ -19,4 +22,4 @@ class Pace:
         head, before = self._feed.head, self._head
         self._head = head
         if head != before and head - position > self._events_max:
-            await anyio.sleep(worked_s * (1.0 / self._share - 1.0))
+            await anyio.sleep(min(worked_s * (1.0 / self._share - 1.0), _REST_MAX_S))

@@ -130,6 +130,12 @@ class Projector:
             return
         self.progress.follow(checkpoint.position)
 
+    def give_up(self, reason: str) -> None:
+        """Stops for good: there is nothing left that it could project to."""
+        self.progress.stop(self.progress.position + 1, reason)
+        self._leave()
+        self._scope.cancel()
+
     @property
     def epoch(self) -> int:
         """That of the lease."""

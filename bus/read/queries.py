@@ -139,7 +139,8 @@ class Queries:
             await self._lineages[batch].progress.wait(after.position, deadline)
         late: Progress | None = None
         is_refreshed = False
-        for _ in range(self._limits.query_restarts_max):
+        attempts = 0
+        while attempts < self._limits.query_restarts_max:
             # No snapshot is held meanwhile: it would be too old, and stores have few of them at a time.
             if late is not None:
                 await late.wait(after.position, deadline)
@@ -147,13 +148,18 @@ class Queries:
             with anyio.CancelScope(deadline=deadline):
                 try:
                     answered = await self._attempt(handler, query, after)
-                except ViewsDropped:
-                    if is_refreshed:
-                        raise
-                    # Another process has let other views answer, and has dropped these.
-                    is_refreshed, late = True, None
+                except ViewsDropped as dropped:
+                    # Another process has let other views answer, and has dropped these. The others may have to come
+                    # as far first as what was answered from these.
                     await self._refresh()
+                    if not self._lineages[dropped.projection].builds:
+                        raise
+                    if is_refreshed:
+                        await anyio.sleep(self._limits.poll_interval_s)
+                    is_refreshed = True
+                    late = None
                     continue
+            attempts += 1
             if answered is None:
                 raise self.late(query)
             answer, late = answered
@@ -309,8 +315,14 @@ class SnapshotViews:
         if source.position < self._after.position:
             self.outdated = projection.name
             raise _StartAgain
-        if projection.name not in self._entered and projection.name in self._may_park:
-            await check_parked(self._reader, source.table, self._after)
+        if projection.name not in self._entered:
+            if source.lineage is not None and source.lineage.is_watched:
+                position = (await self._reader.checkpoint(source.table)).position
+                if not source.lineage.read(source.table, position):
+                    self.outdated = projection.name
+                    raise _StartAgain
+            if projection.name in self._may_park:
+                await check_parked(self._reader, source.table, self._after)
             self._entered.add(projection.name)
         return source
 

@@ -62,6 +62,8 @@ class Rebuilding:
                 outcome = await self._rebuild(lineage, keeper)
             elif request.action == "switch":
                 outcome = await self._switch(lineage, keeper)
+            elif request.action in ("retry", "discard"):
+                outcome = False, f"the views of version {request.version} are no longer there, nor are their letters"
             elif request.to_drop is None:
                 outcome = await self._drop(lineage, keeper)
             else:

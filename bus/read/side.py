@@ -6,10 +6,11 @@ from uuid import uuid4
 import anyio
 
 from bus.core.batches import AnyProjection, BatchProjection
-from bus.core.errors import DefinitionError
+from bus.core.errors import DefinitionError, ViewsDropped
 from bus.core.letters import Action, After, DeadLetter, Request
 from bus.core.projection import Projection
 from bus.core.statistics import ProjectionStatistics
+from bus.core.stored import ViewTable
 from bus.ports import Waking
 from bus.read.answers import Answers
 from bus.read.batches import set_up
@@ -62,12 +63,19 @@ class ReadSide:
         try:
             await self._leases.look()
             # A projection that parks no more may have letters from when it did.
-            left = [name for name, one in self.projectors.items() if await self._view_store.parked(one.table)]
+            left = [name for name, one in self.projectors.items() if await self._may_have_letters(one.table)]
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self.release()
             raise
         self.queries.may_park |= frozenset(left)
+
+    async def _may_have_letters(self, table: ViewTable) -> bool:
+        try:
+            return bool(await self._view_store.parked(table))
+        except ViewsDropped:
+            # Another process has just done that, and what answers now is looked at with each answer.
+            return True
 
     def start(self) -> None:
         """Starts the projectors, and what tells them of events and views that other processes commit."""
@@ -163,10 +171,24 @@ class ReadSide:
         waiting = set(names)
         while True:
             for name in [name for name in waiting if self.progress[name].position >= after.position]:
-                if name in self.queries.may_park:
-                    async with self._view_store.snapshot() as reader:
-                        await check_parked(reader, self.projectors[name].table, after)
-                waiting.remove(name)
+                try:
+                    if name in self.queries.may_park:
+                        async with self._view_store.snapshot() as reader:
+                            await check_parked(reader, self.projectors[name].table, after)
+                    waiting.remove(name)
+                except ViewsDropped:
+                    await self._find_others(name, after.position, deadline)
             if not waiting:
                 return
+            if all(self.progress[name].position >= after.position for name in waiting):
+                continue
             await wait_for_any([self.progress[name] for name in sorted(waiting)], after.position, deadline)
+
+    async def _find_others(self, name: str, position: int, deadline: float) -> None:
+        """Another process has let other views answer, and has dropped those that this one answers from."""
+        if anyio.current_time() >= deadline:
+            raise self.progress[name].late(position)
+        await self.lineages.refresh()
+        if not self.lineages.lineages[name].builds:
+            raise self.progress[name].halted(position)
+        await anyio.sleep(min(self._limits.poll_interval_s, max(0.0, deadline - anyio.current_time())))

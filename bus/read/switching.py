@@ -20,8 +20,11 @@ async def switch(services: Services, lineage: Lineage, projector: Projector) -> 
     another process runs it, the view store alone sees to it that nothing is missed. Raises what the store raises.
     """
     answers = lineage.answers
+    if (over := await _answering(services, lineage, projector)) is None:
+        return False
     if answers is projector:
-        return await _begin(services, projector)
+        # The first one that this process knows of, in place of a version that it does not know, if any.
+        return await services.view_store.switch(projector.table, projector.epoch, over, services.clock.now())
     answers.pause()
     try:
         with anyio.move_on_after(services.limits.switch_pause_s):
@@ -33,16 +36,20 @@ async def switch(services: Services, lineage: Lineage, projector: Projector) -> 
                 if not projector.is_here:
                     return False
                 now = services.clock.now()
-                if await services.view_store.switch(projector.table, projector.epoch, answers.table, now):
+                if await services.view_store.switch(projector.table, projector.epoch, over, now):
                     return True
     finally:
         answers.resume()
     return False
 
 
-async def _begin(services: Services, projector: Projector) -> bool:
-    """Lets the first build answer that this process knows of, in place of a version that it does not know, if any."""
-    builds = [one for one in await services.view_store.builds() if one.table.projection == projector.table.projection]
+async def _answering(services: Services, lineage: Lineage, projector: Projector) -> ViewTable | None:
+    """The table that answers now by the view store, or one that is not there; None where it must not be replaced.
+
+    That is one of a later release, whatever this process may be asked.
+    """
+    builds = [one for one in await services.view_store.builds() if one.table.projection == lineage.name]
     over = answering([one for one in builds if one.table.place != projector.table.place])
-    table = ViewTable(projector.table.projection, 0) if over is None else over.table
-    return await services.view_store.switch(projector.table, projector.epoch, table, services.clock.now())
+    if over is None:
+        return ViewTable(lineage.name, 0)
+    return over.table if over.table.version <= lineage.projection.version else None

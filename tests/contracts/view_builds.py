@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bus.core.builds import Build, Standing
-from bus.core.errors import Unusable
+from bus.core.errors import Unusable, ViewsDropped
 from bus.core.stored import Checkpoint, Claim, StoredView, ViewChanges, ViewTable
 from bus.ports import ViewStore
 from tests.contracts.leases import HOUR_S, NewPair
@@ -114,6 +114,27 @@ class ViewBuildLaws:
             await store.build(NEXT, NOON)
             assert await store.switch(NEXT, 0, PLAIN, LATER)
             assert list(await store.builds()) == [Build(NEXT, START, "answering", LATER)]
+
+    async def test_nothing_takes_the_place_of_what_is_gone_while_another_one_answers(
+        self, new_store: NewViewStore
+    ) -> None:
+        async with new_store() as store:
+            await store.prepare([PLAIN])
+            await store.build(NEXT, NOON)
+            assert not await store.switch(NEXT, 0, SECOND, LATER)
+            assert [one.state for one in await store.builds()] == ["answering", "building"]
+
+    async def test_what_was_dropped_is_not_known_and_not_made_anew(self, new_store: NewViewStore) -> None:
+        async with new_store() as store:
+            await store.prepare([PLAIN])
+            await store.build(NEXT, NOON)
+            assert await store.commit(PLAIN, ViewChanges(START, FIRST, (), ()))
+            assert dict(await store.known([PLAIN, NEXT, SECOND])) == {PLAIN: FIRST, NEXT: START}
+            await store.drop(NEXT)
+            assert dict(await store.known([NEXT, PLAIN])) == {PLAIN: FIRST}
+            with pytest.raises(ViewsDropped, match="are no longer there"):
+                await store.reindex(NEXT, lambda payload: (), 9)
+            assert [one.table for one in await store.builds()] == [PLAIN]
 
     async def test_what_does_not_answer_is_replaced_by_nobody(self, new_store: NewViewStore) -> None:
         async with new_store() as store:

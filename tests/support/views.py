@@ -84,6 +84,10 @@ class ToldViewStore:
         self._check_up()
         return await self.kept.prepare(tables)
 
+    async def known(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
+        self._check_up()
+        return await self.kept.known(tables)
+
     async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
         self._check_up()
         self.claims.append({table.projection for table in tables})

@@ -1,6 +1,7 @@
 """Asking: what a query may be answered with: what it is answered on views that were committed while it waited."""
 
-from typing import Any
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,6 +16,8 @@ from bus.read.queries import SnapshotViews
 from bus.testing.simulation.model import Violated
 
 _POSITION_MAX = 2**63 - 1
+
+T = TypeVar("T")
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -86,3 +89,63 @@ class Asked:
             f"{self.query!r}, to be answered at position {position} or later, was answered with {value!r}, which it is "
             f"on no state of the views since it was asked or answered before: {states}"
         )
+
+
+class Questions:
+    """Those whose answers are held against the views that are committed meanwhile.
+
+    Where views are rebuilt, who has not yet heard of a switch answers from others than it says: of their answers no
+    more is asked than that their positions never go back.
+    """
+
+    def __init__(self, application: Application, limits: Limits, *, are_known: bool) -> None:
+        self._application = application
+        self._limits = limits
+        self._are_known = are_known
+        self._asked: dict[Asked, None] = {}
+
+    def ask(self, query: Query[Any], life: int, views: MemoryViewStore) -> Asked:
+        """A question to a life, until `answered`."""
+        asked = Asked(self._application, query, life, self._limits)
+        if not self._are_known:
+            asked.unknown()
+            return asked
+        self._asked[asked] = None
+        _look(asked, views)
+        return asked
+
+    def answered(self, asked: Asked) -> None:
+        """That question has its last answer, or will have none."""
+        self._asked.pop(asked, None)
+
+    def forget(self, life: int) -> None:
+        """That life is over, and answers nobody."""
+        self._asked = {asked: None for asked in self._asked if asked.life != life}
+
+    def look(self, views: MemoryViewStore) -> None:
+        """These views were committed."""
+        for asked in self._asked:
+            _look(asked, views)
+
+
+def _look(asked: Asked, views: MemoryViewStore) -> None:
+    try:
+        at_once(asked.look(views))
+    except AssertionError:
+        asked.unknown()
+
+
+def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise AssertionError("the stores in memory wait for nothing")
+
+
+def spoil(value: Any) -> None:
+    """Whoever has an answer may do with it what they like."""
+    if isinstance(value, list | dict | set):
+        value.clear()

@@ -10,13 +10,25 @@ import anyio
 import msgspec
 
 from bus.bus import Bus
-from bus.core.errors import BusClosed, BusError, NotProjected, Parked, ProjectionStopped, QueryError, StoreUnavailable
+from bus.core.errors import (
+    BusClosed,
+    BusError,
+    NotProjected,
+    Parked,
+    ProjectionStopped,
+    QueryError,
+    StoreUnavailable,
+    ViewsDropped,
+)
+from bus.core.letters import Action
 from bus.core.messages import Command, Query, Receipt
 from bus.core.projection import PARK
+from bus.core.stored import ViewTable
+from bus.testing.simulation.asking import spoil
 from bus.testing.simulation.history import shown
 from bus.testing.simulation.model import Violated
 from bus.testing.simulation.operations import Operation, Operations
-from bus.testing.simulation.parking_model import ParkingModel
+from bus.testing.simulation.rebuilding_model import titled
 from bus.testing.simulation.world import World
 
 Workload = Callable[[Random], Command | Query[Any]]
@@ -45,14 +57,20 @@ class Life(msgspec.Struct, eq=False):
     number: int
     """In the order in which a history's lives began."""
     bus: Bus
-    checkpoints_read: Callable[[], int | None] = lambda: None
-    """The least checkpoint of the views that the current task's last query read."""
+    checkpoints_read: Callable[[], dict[str, int]] = dict
+    """By projection, the checkpoint of the views that the current task's last query read."""
     name: str = ""
     """Where there are several processes at a time: which one, and how often it has begun."""
     is_closing: bool = False
     """Whether it ends in order while senders are at work."""
     resumed_at: float = -math.inf
     """When its process went on last after it had stood still: nobody is answered while it does."""
+    is_earlier: bool = False
+    """Whether it runs the release before."""
+    tables: Callable[[], dict[str, ViewTable]] = dict
+    """By projection, the table that it answers from."""
+    told: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    """By projection, the position that some answer has told already."""
     forget: Callable[[], object] = lambda: None
     """Lets go of its commands when it is over, whose circles no collector of garbage sees."""
 
@@ -104,7 +122,7 @@ class Clients:
         if self._world.buses == 1:
             self._receipt = None
         self.operations.crash(life.number)
-        self._world.forget_questions(life.number)
+        self._world.questions.forget(life.number)
 
     async def run(self, life: Life) -> None:
         """One sender: one message after the other, until all are sent or the bus is closed."""
@@ -116,6 +134,8 @@ class Clients:
                 message = self._workload(wishes)
                 if self.parking and wishes.random() < 0.05:
                     await self._retry(life)
+                if self._world.is_rebuilt and self._world.rebuilding.random() < 0.04:
+                    await self._rebuild(life)
                 if isinstance(message, Query) and type(message) in self.cached:
                     await (self._watch if wishes.random() < 0.3 else self._ask_cached)(life, message)
                 elif isinstance(message, Query):
@@ -257,18 +277,23 @@ class Clients:
             self._not_projected(life, error)
             return
         self._world.history.note("projected", str(receipt.position))
-        for name, checkpoint in self._world.checkpoints().items():
-            if checkpoint.position < receipt.position:
-                raise Violated(f"wait_projected({receipt.position}) returned, but {name!r} is at {checkpoint.position}")
+        for name, table in life.tables().items():
+            if (position := self._world.checkpoint(table)) is None:
+                # Another process has dropped what this one answers from, which it is yet to find.
+                continue
+            if position < receipt.position:
+                raise Violated(f"wait_projected({receipt.position}) returned, but {titled(table)} is at {position}")
             own = range(receipt.position - len(receipt.events) + 1, receipt.position + 1)
-            if any(position in own for waiting in self._letters(name).values() for position in waiting):
-                raise Violated(f"wait_projected({receipt.position}) returned, but {name!r} has parked some of it")
+            if any(one in own for waiting in self._world.builds.letters(table).values() for one in waiting):
+                raise Violated(f"wait_projected({receipt.position}) returned, but {titled(table)} has parked some")
+            life.told[name] = max(life.told.get(name, 0), receipt.position)
 
     async def _retry(self, life: Life) -> None:
         """Somebody has mended something, or so they think."""
         wishes = self._world.wishes
         name = wishes.choice(self.parking)
-        letters = self._letters(name)
+        answers = self._world.answering().get(name)
+        letters = {} if answers is None else self._world.builds.letters(answers)
         key = wishes.choice([*letters, None])
         try:
             told = await life.bus.retry_dead_letters(name, key=key, timeout=wishes.choice([0.05, 1.0, None]))
@@ -277,49 +302,72 @@ class Clients:
         else:
             self._world.history.note("retry", f"{name} {key} {told.answer}")
 
-    def _letters(self, name: str) -> dict[str, list[int]]:
-        model = self._world.model.committed[name]
-        return model.letters if isinstance(model, ParkingModel) else {}
-
     async def _ask(self, life: Life, query: Query[Any]) -> None:
         """A query's answer is read from views that hold at least what it was asked to wait for."""
         after = self._receipt if self._world.wishes.random() < 0.7 else None
         self._world.history.note("query", shown(query))
+        told = dict(life.told)
         try:
             await life.bus.query(query, after=after)
+        except ViewsDropped as error:
+            if not life.is_earlier:
+                raise Violated(f"{query} was answered by nobody: {error}") from error
+            self._world.history.note(error.code)
+            return
         except (NotProjected, StoreUnavailable, QueryError) as error:
             self._refused(life, query, error)
             return
         read = life.checkpoints_read()
-        self._world.history.note("answer", f"at {read}")
-        if after is not None and read is not None and read < after.position:
-            raise Violated(f"{query} after position {after.position} was answered from views at {read}")
+        least = min(read.values(), default=None)
+        self._world.history.note("answer", f"at {least}")
+        if after is not None and least is not None and least < after.position:
+            raise Violated(f"{query} after position {after.position} was answered from views at {least}")
+        for name, position in read.items():
+            if position < told.get(name, 0):
+                raise Violated(f"{query} was answered from {name!r} at {position}, after an answer at {told[name]}")
+            life.told[name] = max(position, life.told.get(name, 0))
+
+    async def _rebuild(self, life: Life) -> None:
+        """Somebody has views built anew, or thinks better of it."""
+        world = self._world
+        chance = world.rebuilding
+        name = chance.choice([one.name for one in world.application.projections])
+        action: Action = chance.choice(["rebuild", "rebuild", "switch", "drop"])
+        if action == "drop":
+            world.drops_asked.add(name)
+        world.history.note(action, f"{name} is asked for")
+        try:
+            told = await life.bus.ask_projection(name, action, timeout=chance.choice([0.05, 1.0, None]))
+        except StoreUnavailable as error:
+            world.history.note(error.code)
+        else:
+            world.history.note("asked", f"{name} {action}: {told.answer}")
 
     async def _ask_cached(self, life: Life, query: Query[Any]) -> None:
         """An answer that is kept is none that was true only before it was asked for."""
         world = self._world
         after = self._receipt if world.wishes.random() < 0.7 else None
         world.history.note("query", shown(query))
-        asked = world.ask(query, life.number)
+        asked = world.questions.ask(query, life.number, world.views)
         try:
             value = await life.bus.query(query, after=after)
         except (NotProjected, StoreUnavailable, QueryError) as error:
             self._refused(life, query, error)
             return
         finally:
-            world.answered(asked)
+            world.questions.answered(asked)
         world.history.note("answer", str(len(str(value))))
         if after is None:
             asked.check(value, 0)
         else:
             asked.check(value, after.position, range(after.position - len(after.events) + 1, after.position + 1))
-        _spoil(value)
+        spoil(value)
 
     async def _watch(self, life: Life, query: Query[Any]) -> None:
         """No answer of a watch is older than the watch, nor than the answer before."""
         world, wishes = self._world, self._world.wishes
         world.history.note("watch", shown(query))
-        asked = world.ask(query, life.number)
+        asked = world.questions.ask(query, life.number, world.views)
         position = 0
         try:
             with anyio.move_on_after(wishes.choice([0.0, 0.01, 0.3, 2.0])):
@@ -330,12 +378,12 @@ class Clients:
                         if answer.position < position:
                             raise Violated(f"{query} was answered at {answer.position} after {position}")
                         position = answer.position
-                        _spoil(answer.value)
+                        spoil(answer.value)
                         await anyio.sleep(wishes.choice([0, 0, 0.01, 0.5]))
         except (NotProjected, StoreUnavailable, QueryError) as error:
             self._refused(life, query, error)
         finally:
-            world.answered(asked)
+            world.questions.answered(asked)
 
     def _refused(self, life: Life, query: Query[Any], error: BusError) -> None:
         if isinstance(error, QueryError) and error.__cause__ is not None:
@@ -344,15 +392,8 @@ class Clients:
 
     def _not_projected(self, life: Life, error: BusError) -> None:
         self._world.history.note(error.code)
-        if isinstance(error, Parked):
-            model = self._world.model.committed[error.projection]
-            if not isinstance(model, ParkingModel) or (error.key, error.position) not in model.were_parked:
-                raise Violated(f"nothing of the kind was ever parked: {error}")
-        if isinstance(error, ProjectionStopped) and not life.is_closing:
+        builds = self._world.builds
+        if isinstance(error, Parked) and not builds.was_parked(error.projection, error.key, error.position):
+            raise Violated(f"nothing of the kind was ever parked: {error}")
+        if isinstance(error, ProjectionStopped) and not (life.is_closing or life.is_earlier):
             raise Violated(f"a projection stopped, although nothing is wrong with it: {error}")
-
-
-def _spoil(value: Any) -> None:
-    """Whoever has an answer may do with it what they like."""
-    if isinstance(value, list | dict | set):
-        value.clear()

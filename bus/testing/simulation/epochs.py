@@ -36,6 +36,11 @@ class Epochs:
         if (last := self._last.get(table)) is not None:
             last.until = -math.inf
 
+    def forget(self, table: ViewTable) -> None:
+        """The table is no longer there; one of the same name begins anew."""
+        self._last.pop(table, None)
+        self._owners = {key: owner for key, owner in self._owners.items() if key[0] != table}
+
     def claimed(self, table: ViewTable, claim: Claim, life: str, until: float | None, now: float) -> bool:
         """Notes the answer to a claim of `life`, with `until` None where the lease is another's; whether it is new."""
         last = self._last.get(table) or Grant(Claim("", 0, claim.checkpoint))

@@ -75,6 +75,9 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     projection_poisons: float = 0.05
     """An event is poison to one key of a projection that parks, for some attempts or for many."""
 
+    rebuilds: float = 0.3
+    """A history in which somebody has projections rebuilt, switched and dropped now and then."""
+
     @classmethod
     def none(cls) -> "Faults":
         """A world in which everything works, with the default limits."""
@@ -84,10 +87,9 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
         """These, with each kind left in by that share of chance; without those of shared stores."""
         kept: dict[str, Any] = dict.fromkeys(SHARING, 0)
         for name in self.__struct_fields__:
-            # Two appends at a time are no fault, which others could hide.
-            if name not in (*SHARING, "appends_together", "projection_poisons"):
+            if name not in (*SHARING, *KEPT):
                 kept[name] = getattr(self, name) if chance.random() < share else 0
-        return Faults(**kept, appends_together=self.appends_together, projection_poisons=self.projection_poisons)
+        return Faults(**kept, **{name: getattr(self, name) for name in KEPT})
 
     def drawn_sharing(self, drawn: "Faults", chance: Random, *, share: float = 0.8) -> "Faults":
         """Those drawn already, and of the kinds for shared stores as many as chance leaves in."""
@@ -97,6 +99,8 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
 
 SHARING = ("pauses_max", "lease_lapses", "view_commit_late")
 """Drawn apart, so that a seed's history of one bus stays what it is."""
+KEPT = ("appends_together", "projection_poisons", "rebuilds")
+"""Never left out: they are no faults, which others could hide, or come to no more than a share of histories."""
 
 
 def tight_limits(chance: Random, given: Limits | None = None) -> Limits:
@@ -127,3 +131,10 @@ def tight_limits(chance: Random, given: Limits | None = None) -> Limits:
 def short_leases(chance: Random, given: Limits) -> Limits:
     """The same limits, with leases that lapse while a process stands still or a commit is under way."""
     return msgspec.structs.replace(given, lease_s=chance.choice([0.2, 1.0, 4.0]))
+
+
+def short_grace(chance: Random, given: Limits) -> Limits:
+    """The same limits, with builds that are dropped soon after they were replaced."""
+    return msgspec.structs.replace(
+        given, replaced_grace_s=chance.choice([0.1, 2.5, 5.0]), switch_pause_s=chance.choice([0.01, 1.0])
+    )

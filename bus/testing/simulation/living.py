@@ -23,6 +23,9 @@ from bus.testing.simulation.world import EPOCH, World
 SETTLE_S = 10_000.0
 """Virtual seconds for everything to come to rest once nothing goes wrong any more."""
 
+TIDIED_S = 60.0
+"""Virtual seconds for it to be found that a grace time is over."""
+
 
 class SimulatedClock:
     """The loop's time, and a time of day that goes with it, save that no two machines quite agree on it."""
@@ -59,17 +62,21 @@ class Living:
         self.crashes = chance.randint(0, faults.crashes_max * world.buses)
         """How many are still to come."""
         self._closings = chance.randint(0, faults.closings_max * world.buses)
-        self._application = _with_failing_projections(world)
+        self._application = _with_failing_projections(world, world.application)
+        self._earlier = None if world.earlier is None else _with_failing_projections(world, world.earlier)
+        self._earlier_lives = 0 if world.earlier is None else world.rebuilding.randint(1, world.buses + 1)
+        """How many of the first run the release before."""
 
     def begin(self, number: int, clock: SimulatedClock, name: str = "") -> Life:
         """A life whose bus is not open yet."""
         world, clients = self._world, self.clients
-        views = SimulatedViewStore(world, name)
+        application = self._application
+        if self._earlier is not None and number <= self._earlier_lives:
+            application = self._earlier
+        views = SimulatedViewStore(world, name, clock.now)
         events = SimulatedEventStore(world, clients.draw_command, lambda: _check_bounds(bus, world))
-        bus = Bus(
-            self._application, event_store=events, view_store=views, limits=world.limits, clock=clock, ids=clients.ids
-        )
-        return Life(number, bus, views.least_read, name)
+        bus = Bus(application, event_store=events, view_store=views, limits=world.limits, clock=clock, ids=clients.ids)
+        return Life(number, bus, views.read_last, name, is_earlier=application is self._earlier)
 
     async def live(self, life: Life) -> bool:
         """One life that is not cut short; whether it finished what there was to do."""
@@ -81,8 +88,10 @@ class Living:
                 world.history.note("not opened")
                 return False
             life.forget = bus._opened().write.abandon  # pyright: ignore[reportPrivateUsage]
-            if self._closings:
-                self._closings -= 1
+            read = bus._opened().read  # pyright: ignore[reportPrivateUsage]
+            life.tables = lambda: {name: one.table for name, one in read.projectors.items()}
+            if self._closings or life.is_earlier:
+                self._closings -= not life.is_earlier
                 for _ in range(self._senders):
                     tasks.start_soon(clients.run, life)
                 await anyio.sleep(world.chance.choice([0.0, 0.01, 0.5, 3.0]))
@@ -94,6 +103,8 @@ class Living:
                     senders.start_soon(clients.run, life)
             await self._quiet(life)
             await self._settle(bus)
+            await self._tidied()
+            await self._retry_all(bus)
             await self._rested(life)
         if bus.report is None or not bus.report.is_clean:
             world.fail(f"a bus that had settled was not closed in order: {bus.report}")
@@ -104,10 +115,6 @@ class Living:
         world = self._world
         try:
             await bus.wait_settled(timeout=self._settle_s)
-            for name in self.clients.parking:
-                done = await bus.retry_dead_letters(name, timeout=self._settle_s)
-                if not done.is_done:
-                    world.fail(f"letters of {name!r} are not retried, although all was mended: {done}")
         except BusError as error:
             world.fail(f"the bus does not come to rest: {error}")
             return
@@ -123,6 +130,25 @@ class Living:
         for one in told.projections:
             if one.position != world.model.head:
                 world.fail(f"a bus at rest has {one.name!r} at {one.position}, but the store ends at {told.position}")
+
+    async def _retry_all(self, bus: Bus) -> None:
+        try:
+            for name in self.clients.parking:
+                done = await bus.retry_dead_letters(name, timeout=self._settle_s)
+                if not done.is_done:
+                    self._world.fail(f"letters of {name!r} are not retried, although all was mended: {done}")
+        except BusError as error:
+            self._world.fail(f"letters are not retried: {error}")
+
+    async def _tidied(self) -> None:
+        """What was replaced is dropped after its grace time, whoever is to do that."""
+        world = self._world
+        latest = anyio.current_time() + world.limits.replaced_grace_s + TIDIED_S + 2 * world.limits.lease_s
+        while left := world.left_to_drop():
+            if anyio.current_time() > latest:
+                world.fail(f"nothing goes wrong any more, but somebody has left {' and '.join(left)}")
+                return
+            await anyio.sleep(0.5)
 
 
 def check_end(loop: SimulatedLoop) -> None:
@@ -146,7 +172,7 @@ def _check_bounds(bus: Bus, world: World) -> None:
         world.fail("one of the bus's own tasks crashed")
 
 
-def _with_failing_projections(world: World) -> Application:
+def _with_failing_projections(world: World, application: Application) -> Application:
     """The application, each of whose projections raises at times, as a bug does that comes and goes."""
 
     def failing(projection: Projection[Any, Any]) -> Projection[Any, Any]:
@@ -157,7 +183,7 @@ def _with_failing_projections(world: World) -> Application:
                 world.poisons(projection.name, recorded.position, key)
             return projection.project(view, recorded, key)
 
-        return dataclasses.replace(projection, project=project)
+        previous = None if projection.previous is None else failing(projection.previous)
+        return dataclasses.replace(projection, project=project, previous=previous)
 
-    projections = [failing(one) for one in world.application.view_projections]
-    return dataclasses.replace(world.application, projections=projections)
+    return dataclasses.replace(application, projections=[failing(one) for one in application.view_projections])

@@ -42,15 +42,12 @@ class Decision(NamedTuple):
 class Model:
     """All events in order, the states and the views that they make, and which command made them."""
 
-    def __init__(self, application: Application, view_model: "NewViewModel | None" = None) -> None:
-        new = view_model or ViewModel
+    def __init__(self, application: Application) -> None:
         self._application = application
         self._deciders: Mapping[str, Decider[Any, Any, Any]] = {one.category: one for one in application.deciders}
         self._versions: dict[str, list[Version]] = {}
         self.events: list[Recorded[Any]] = []
         self.by_command: dict[str, list[Recorded[Any]]] = {}
-        self.committed = {one.name: new(one, self.events) for one in application.view_projections}
-        """What the views must be that were committed last."""
         self._views = {one.name: ViewModel(one, self.events) for one in application.view_projections}
 
     @property

@@ -40,12 +40,6 @@ class ParkingModel(ViewModel):
         self.position = changes.checkpoint.position
         return touched
 
-    def begin_again(self, kept: Sequence[ViewChanges]) -> None:
-        """As after these commits alone."""
-        self.position, self.rows, self.letters = 0, {}, {}
-        for changes in kept:
-            self.commit(changes)
-
     def _take(self, recorded: Recorded[Any], key: str, letter: DeadLetter | None) -> None:
         if letter is None:
             if key in self.letters:

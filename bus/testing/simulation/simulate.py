@@ -50,6 +50,7 @@ def simulate(
     limits: Limits | None = None,
     buses: int = 1,
     shrink: bool = True,
+    earlier: Application | None = None,
 ) -> History:
     """Runs the application through one history, in virtual time and in memory; returns what happened.
 
@@ -62,6 +63,9 @@ def simulate(
 
     With more than one of `buses` so many processes share the stores: each stands still, crashes and is closed by
     itself, and they take over from each other. It is another history than the seed's with one.
+
+    With `earlier` the first processes run that application, the release before: its events and queries are the same,
+    and its projections are those that `application` names as `previous`, or has unchanged.
 
     Raises `SimulationFailed` where the bus broke a promise, an invariant does not hold, or the application's own code
     raised; with `shrink`, for the shortest history of that seed that was found to fail.
@@ -81,6 +85,7 @@ def simulate(
             limits=limits or Limits(),
             invariants=invariants,
             buses=buses,
+            earlier=earlier,
         )
         kind = Simulation if buses == 1 else Processes
         simulation = kind(world, workload or generated(application), length)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from types import TracebackType
 from typing import Self, TypeVar
@@ -12,7 +12,7 @@ import anyio.lowlevel
 import msgspec
 
 from bus.core.builds import Build, Standing
-from bus.core.errors import StoreUnavailable
+from bus.core.errors import StoreUnavailable, ViewsDropped
 from bus.core.finding import Place, Where
 from bus.core.letters import DeadLetter, Request
 from bus.core.messages import Command
@@ -30,8 +30,10 @@ from bus.core.stored import (
     ViewTable,
 )
 from bus.ports import ViewReader
+from bus.testing.simulation.asking import at_once
 from bus.testing.simulation.loop import SimulatedLoop
-from bus.testing.simulation.world import LATEST_S, Broken, World, at_once
+from bus.testing.simulation.rebuilding_model import titled
+from bus.testing.simulation.world import EPOCH, LATEST_S, Broken, World
 
 T = TypeVar("T")
 
@@ -208,20 +210,28 @@ class SimulatedEventStore(Disk):
 class SimulatedViewStore(Disk):
     """The view store of one life of the process, which `life` names where there are several."""
 
-    def __init__(self, world: World, life: str = "") -> None:
+    def __init__(self, world: World, life: str = "", now: Callable[[], datetime] = lambda: EPOCH) -> None:
         super().__init__(world)
         self._life = life
-        self._read: dict[object, list[int]] = {}
+        self._now = now
+        self._read: dict[object, list[tuple[str, int]]] = {}
         self.shared = world.views.shared
 
     def least_read(self) -> int | None:
         """The least checkpoint of the views that the current task has read in its last snapshot."""
-        return min(self._read.get(asyncio.current_task(), []), default=None)
+        return min(self.read_last().values(), default=None)
+
+    def read_last(self) -> dict[str, int]:
+        """By projection, the checkpoint of the views that the current task has read in its last snapshot."""
+        return dict(self._read.get(asyncio.current_task(), []))
 
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
         await self.read(self._world.faults.view_read_fails)
-        self._world.prepare(tables)
-        return await self.at_server(lambda: at_once(self._world.views.prepare(tables)))
+        return await self.at_server(lambda: self._world.prepare(tables))
+
+    async def known(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
+        await self.read(self._world.faults.view_read_fails)
+        return await self.at_server(lambda: at_once(self._world.views.known(tables)))
 
     async def claim(self, tables: Sequence[ViewTable], owner: str, lease_s: float) -> Mapping[ViewTable, Claim]:
         if not self.shared:
@@ -249,26 +259,27 @@ class SimulatedViewStore(Disk):
 
     async def build(self, table: ViewTable, since: datetime) -> None:
         await self.read(self._world.faults.view_read_fails)
-        await self._world.views.build(table, since)
+        await self.at_server(lambda: self._world.build_views(table, since))
+        # The answer may be lost; who asks again changes nothing.
+        await self.read(self._world.faults.view_answer_lost)
 
     async def switch(self, table: ViewTable, epoch: int, over: ViewTable, since: datetime) -> bool:
         await self.read(self._world.faults.view_read_fails)
-        done = await self.at_server(lambda: at_once(self._world.views.switch(table, epoch, over, since)))
-        return self._heard("switch", table, done)
+        done = await self.at_server(lambda: self._world.switch_views(table, epoch, over, since, self._life))
+        self._heard("switch", table)
+        return done
 
     async def drop(self, table: ViewTable) -> bool:
         await self.read(self._world.faults.view_read_fails)
-        done = await self.at_server(lambda: at_once(self._world.views.drop(table)))
-        return self._heard("drop", table, done)
-
-    def _heard(self, what: str, table: ViewTable, done: bool) -> bool:
-        """The answer, unless it is lost."""
-        place = f"{table.projection} version {table.version} build {table.build}"
-        self._world.history.note(what, f"{place}{'' if done else ' refused'}")
-        if self._world.happens(self._world.faults.view_answer_lost):
-            self._world.history.note(f"{what}'s answer lost", place)
-            raise Broken("the connection is gone")
+        done = await self.at_server(lambda: self._world.drop_views(table, self._now()))
+        self._heard("drop", table)
         return done
+
+    def _heard(self, what: str, table: ViewTable) -> None:
+        """The answer, unless it is lost."""
+        if self._world.happens(self._world.faults.view_answer_lost):
+            self._world.history.note(f"{what}'s answer lost", titled(table))
+            raise Broken("the connection is gone")
 
     async def tell(self, table: ViewTable, standing: Standing) -> None:
         await self._world.views.tell(table, standing)
@@ -316,14 +327,21 @@ class SimulatedViewStore(Disk):
             raise Broken("the connection is gone")
         if self.shared and world.happens(faults.view_commit_late):
             world.history.note("views late", table.projection)
-            self.later(lambda: world.commit_views(table, changes, self._life), [0.0, 0.01, 0.3, LATEST_S])
+            self.later(lambda: self._commit_late(table, changes), [0.0, 0.01, 0.3, LATEST_S])
             raise Broken("the connection is gone")
         done = await self.at_server(lambda: world.commit_views(table, changes, self._life))
+        if done:
+            world.projected()
         await self.pause()
         if world.happens(faults.view_answer_lost):
             world.history.note("views' answer lost", table.projection)
             raise Broken("the connection is gone")
         return done
+
+    def _commit_late(self, table: ViewTable, changes: ViewChanges) -> None:
+        # What has been dropped meanwhile is nobody's any more.
+        with suppress(ViewsDropped):
+            self._world.commit_views(table, changes, self._life)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncGenerator[ViewReader]:
@@ -336,7 +354,7 @@ class SimulatedViewStore(Disk):
 class SlowReader:
     """A snapshot whose reads take a while; what is committed meanwhile is not in it."""
 
-    def __init__(self, reader: ViewReader, disk: Disk, read: list[int]) -> None:
+    def __init__(self, reader: ViewReader, disk: Disk, read: list[tuple[str, int]]) -> None:
         self._reader = reader
         self._disk = disk
         self._read = read
@@ -368,4 +386,4 @@ class SlowReader:
 
     async def _begin(self, table: ViewTable) -> None:
         await self._disk.pause()
-        self._read.append((await self._reader.checkpoint(table)).position)
+        self._read.append((table.projection, (await self._reader.checkpoint(table)).position))

@@ -1,8 +1,9 @@
 """World: what outlives a simulated process: the disk's content, the truth about it, chance, and what was said."""
 
+import asyncio
 import inspect
 import math
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from random import Random
 from typing import Any, TypeVar
@@ -11,18 +12,20 @@ import anyio
 import msgspec
 
 from bus.core.application import Application
+from bus.core.builds import ANSWERING, answering
 from bus.core.limits import Limits
-from bus.core.messages import Command, Query, Recorded
+from bus.core.messages import Command, Recorded
 from bus.core.projection import PARK, Projection
 from bus.core.stored import Append, Appended, Checkpoint, Claim, NewEvent, ViewChanges, ViewTable
 from bus.memory import MemoryEventStore, MemoryViewStore
-from bus.testing.simulation.asking import Asked
+from bus.testing.simulation.asking import Questions, at_once
 from bus.testing.simulation.epochs import Epochs
-from bus.testing.simulation.faults import Faults, short_leases, tight_limits
+from bus.testing.simulation.faults import Faults, short_grace, short_leases, tight_limits
 from bus.testing.simulation.history import History
 from bus.testing.simulation.loop import SimulatedLoop
 from bus.testing.simulation.model import Model, ViewModel, Violated
 from bus.testing.simulation.parking_model import ParkingModel
+from bus.testing.simulation.rebuilding_model import BuildModels, check_drop, check_switch, held, titled
 
 T = TypeVar("T")
 
@@ -52,13 +55,17 @@ class World:
         limits: Limits,
         invariants: Sequence[Invariant],
         buses: int = 1,
+        earlier: Application | None = None,
     ) -> None:
         self.application = application
+        self.earlier = earlier
+        """The release before, with which the first lives run."""
         self.schedule = Random(f"{seed} schedule")
         self.chance = Random(f"{seed} faults")
         self.wishes = Random(f"{seed} workload")
         self.history = History(seed)
-        self.model = Model(application, view_model)
+        self.model = Model(application)
+        self.builds = BuildModels(application, self.model.events, view_model)
         # Each kind of fault is left out of some histories: what hides behind a frequent one is found without it.
         self.faults = faults.drawn(self.chance)
         self.limits = tight_limits(self.chance, limits) if self.chance.random() < faults.tight_limits else limits
@@ -74,6 +81,13 @@ class World:
             self.faults = faults.drawn_sharing(self.faults, sharing)
             if sharing.random() < faults.tight_limits:
                 self.limits = short_leases(sharing, self.limits)
+        self.rebuilding = Random(f"{seed} rebuilding")
+        self.is_rebuilt = self.rebuilding.random() < faults.rebuilds
+        """Whether somebody has projections rebuilt now and then."""
+        if self.is_rebuilt or earlier is not None:
+            self.limits = short_grace(self.rebuilding, self.limits)
+        # Projections of which somebody has asked to drop a build.
+        self.drops_asked: set[str] = set()
         self.is_calm = False
         """Whether nothing goes wrong any more, so that what can finish does."""
         self.violation: str | None = None
@@ -85,17 +99,16 @@ class World:
         self.epochs = Epochs()
         self.late: list[tuple[float, list[Append], datetime]] = []
         """What a server has got and will do at a time to come, whoever still waits for it."""
-        self._asked: dict[Asked, None] = {}
-        """Questions whose answers are held against the views that are committed meanwhile."""
+        are_known = not self.is_rebuilt and earlier is None
+        self.questions = Questions(application, self.limits, are_known=are_known)
         self._invariants = invariants
         self._poison = Random(f"{seed} poison")
         self._poisons: dict[tuple[str, int, str], int] = {}
         """How often each event will fail still, by projection, position and key."""
-        self._view_commits: list[tuple[ViewTable, ViewChanges]] = []
-        self._tables: list[ViewTable] = []
-        self._foreign = 0
-        self._raised: dict[str, int] = {}
-        """How often each projection was made to raise since it last committed."""
+        # What was done to the view store, in order; each does it again.
+        self._written: list[Callable[[], object]] = []
+        self._raised: dict[object, int] = {}
+        """How often each projector, by its task, was made to raise since it last committed."""
         for store in (self.events, self.views):
             at_once(store.__aenter__())
 
@@ -111,10 +124,15 @@ class World:
 
     def projection_fails(self, name: str) -> None:
         """Raises, at times, in the place of a projection, but not so often in a row that it has to stop."""
-        if self._raised.get(name, 0) < 2 and self.happens(self.faults.projection_raises):
-            self._raised[name] = self._raised.get(name, 0) + 1
+        projector = asyncio.current_task()
+        if self._raised.get(projector, 0) < 2 and self.happens(self.faults.projection_raises):
+            self._raised[projector] = self._raised.get(projector, 0) + 1
             self.history.note("projection raises", name)
             raise Broken("a bug that comes and goes")
+
+    def projected(self) -> None:
+        """The current task, which is a projector's, has committed views."""
+        self._raised.pop(asyncio.current_task(), None)
 
     def poisons(self, name: str, position: int, key: str) -> None:
         """Raises, in the place of a projection that parks, as often as chance has it for that event and key."""
@@ -131,7 +149,7 @@ class World:
     def crash(self, life: str = "") -> None:
         """The process ends as it is."""
         self.history.note("CRASH", life)
-        if self._view_commits and not self.views.shared and self.happens(self.faults.views_rolled_back):
+        if self._written and not self.views.shared and self.happens(self.faults.views_rolled_back):
             self._lose_view_commits()
 
     # The disk.
@@ -183,17 +201,63 @@ class World:
         decision = self.model.decide(command, last.state)
         if not decision.events:
             return
-        self._foreign += 1
-        command_id = f"foreign-{self._foreign}"
+        command_id = f"foreign-{sum(one.startswith('foreign-') for one in self.sent) + 1}"
         self.sent[command_id] = [command]
         codecs = [self.application.schema.by_type[type(event)] for event in decision.events]
         new = tuple([NewEvent(one.name, one.encode(event)) for one, event in zip(codecs, decision.events, strict=True)])
         self.history.note("foreign", f"{stream} from version {last.number}")
         self.append([Append(stream, last.number, new, command_id, command)], recorded_at)
 
-    def prepare(self, tables: Sequence[ViewTable]) -> None:
-        """Notes which views there are."""
-        self._tables.extend([table for table in tables if table not in self._tables])
+    def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
+        """Makes room for these tables."""
+        if new := [table for table in tables if table.place not in held(at_once(self.views.builds()))]:
+            self._written.append(lambda: at_once(self.views.prepare(new)))
+        return at_once(self.views.prepare(tables))
+
+    def build_views(self, table: ViewTable, since: datetime) -> None:
+        """Makes room for a table beside another one."""
+        self._written.append(lambda: at_once(self.views.build(table, since)))
+        at_once(self.views.build(table, since))
+        self.history.note("build", titled(table))
+
+    def switch_views(self, table: ViewTable, epoch: int, over: ViewTable, since: datetime, life: str) -> bool:
+        """Lets a table answer, where the store would, and looks whether it may."""
+        before = held(at_once(self.views.builds()))
+        done = at_once(self.views.switch(table, epoch, over, since))
+        self.history.note("switch", f"to {titled(table)} from {titled(over)}{'' if done else ' refused'}")
+        if done:
+            self._written.append(lambda: at_once(self.views.switch(table, epoch, over, since)))
+            try:
+                if check_switch(before, held(at_once(self.views.builds())), table) and self.views.shared:
+                    self.epochs.committed(table, epoch, life)
+            except Violated as error:
+                self.fail(str(error))
+        return done
+
+    def drop_views(self, table: ViewTable, now: datetime) -> bool:
+        """Drops a table, where the store would, and looks whether it may."""
+        before = held(at_once(self.views.builds()))
+        done = self._drop_now(table)
+        self.history.note("drop", f"{titled(table)}{'' if done else ' refused'}")
+        if done:
+            self._written.append(lambda: self._drop_now(table))
+            is_asked = table.projection in self.drops_asked
+            try:
+                check_drop(before, table, now, self.limits.replaced_grace_s, is_asked=is_asked)
+            except Violated as error:
+                self.fail(str(error))
+            self.epochs.forget(table)
+        return done
+
+    def _drop_now(self, table: ViewTable) -> bool:
+        done = at_once(self.views.drop(table))
+        if done:
+            self.builds.forget(table)
+        return done
+
+    def _commit_again(self, table: ViewTable, changes: ViewChanges) -> None:
+        at_once(self.views.commit(table, changes))
+        self.builds.of(table).commit(changes)
 
     def claim_views(
         self, tables: Sequence[ViewTable], owner: str, lease_s: float, life: str
@@ -203,7 +267,7 @@ class World:
         for table in tables:
             held = self.epochs.owner(table)
             if held not in ("", owner) and self.happens(self.faults.lease_lapses):
-                self.history.note("lease lapses", table.projection)
+                self.history.note("lease lapses", titled(table))
                 at_once(self.views.claim([table], held, -math.inf))
                 self.epochs.lapsed(table)
         claims = at_once(self.views.claim(tables, owner, lease_s))
@@ -212,7 +276,7 @@ class World:
                 for table, claim in claims.items():
                     until = now + lease_s if claim.owner == owner else None
                     if self.epochs.claimed(table, claim, life, until, now):
-                        self.history.note("lease", f"{table.projection} epoch {claim.epoch} to {life}")
+                        self.history.note("lease", f"{titled(table)} epoch {claim.epoch} to {life}")
             except Violated as error:
                 self.fail(str(error))
         return claims
@@ -222,19 +286,17 @@ class World:
         at_once(self.views.release(tables, owner))
         for table in tables:
             if self.epochs.owner(table) == owner:
-                self.history.note("lease given up", table.projection)
+                self.history.note("lease given up", titled(table))
                 self.epochs.lapsed(table)
 
     def commit_views(self, table: ViewTable, changes: ViewChanges, life: str = "") -> bool:
         """Commits views, all at once, and compares them with what the events make."""
         done = at_once(self.views.commit(table, changes))
         places = f"{changes.expected.position}-{changes.checkpoint.position}"
-        self.history.note("views", f"{table.projection} {places}{'' if done else ' refused'}")
+        self.history.note("views", f"{titled(table)} {places}{'' if done else ' refused'}")
         if done:
-            self._raised.pop(table.projection, None)
-            self._view_commits.append((table, changes))
-            for asked in self._asked:
-                self._look(asked)
+            self._written.append(lambda: self._commit_again(table, changes))
+            self.questions.look(self.views)
             try:
                 if self.views.shared:
                     self.epochs.committed(table, changes.epoch, life)
@@ -243,64 +305,51 @@ class World:
                 self.fail(str(error))
         return done
 
-    def ask(self, query: Query[Any], life: int) -> Asked:
-        """A question to a life, until `answered`."""
-        asked = Asked(self.application, query, life, self.limits)
-        self._asked[asked] = None
-        self._look(asked)
-        return asked
-
-    def answered(self, asked: Asked) -> None:
-        """That question has its last answer, or will have none."""
-        self._asked.pop(asked, None)
-
-    def forget_questions(self, life: int) -> None:
-        """That life is over, and answers nobody."""
-        self._asked = {asked: None for asked in self._asked if asked.life != life}
-
-    def _look(self, asked: Asked) -> None:
-        try:
-            at_once(asked.look(self.views))
-        except AssertionError:
-            asked.unknown()
-
     def _lose_view_commits(self) -> None:
-        """The view store's last commits, some of them, never reached the disk."""
-        kept = max(0, len(self._view_commits) - self.chance.randint(1, KEPT_COMMITS))
-        self.history.note("views lost", f"{len(self._view_commits) - kept} commits")
-        self._view_commits = self._view_commits[:kept]
+        """What was done last to the view store, some of it, never reached the disk."""
+        kept = max(0, len(self._written) - self.chance.randint(1, KEPT_COMMITS))
+        self.history.note("views lost", f"{len(self._written) - kept} commits")
+        self._written = self._written[:kept]
         self.views = MemoryViewStore()
+        self.builds.clear()
         at_once(self.views.__aenter__())
-        at_once(self.views.prepare(self._tables))
-        for table, changes in self._view_commits:
-            at_once(self.views.commit(table, changes))
-        for name, model in self.model.committed.items():
-            if isinstance(model, ParkingModel):
-                model.begin_again([changes for table, changes in self._view_commits if table.projection == name])
+        for again in self._written:
+            again()
+
+    def answering(self) -> dict[str, ViewTable]:
+        """By projection, the table that answers."""
+        builds = at_once(self.views.builds())
+        names = [one.name for one in self.application.projections]
+        found = [answering([one for one in builds if one.table.projection == name]) for name in names]
+        return {one.table.projection: one.table for one in found if one is not None}
 
     def checkpoints(self) -> dict[str, Checkpoint]:
-        """How far each projection's views have come."""
-        found = at_once(self.views.prepare(self._tables))
-        return {table.projection: checkpoint for table, checkpoint in found.items()}
+        """How far the views have come from which each projection's answers are."""
+        builds = held(at_once(self.views.builds()))
+        return {name: builds[table.place].checkpoint for name, table in self.answering().items()}
+
+    def checkpoint(self, table: ViewTable) -> int | None:
+        """How far a table has come; None where it is no longer there."""
+        found = held(at_once(self.views.builds())).get(table.place)
+        return None if found is None else found.checkpoint.position
 
     def holders(self) -> dict[str, str]:
         """The life that the store has granted each projection to last."""
-        return self.epochs.holders(self._tables)
+        return self.epochs.holders(self.answering().values())
+
+    def left_to_drop(self) -> list[str]:
+        """Builds beside those that answer."""
+        answers = {table.place for table in self.answering().values()}
+        return [titled(one.table) for one in at_once(self.views.builds()) if one.table.place not in answers]
 
     def check_views(self) -> None:
         """At the end all views are what all events make; raises `Violated`."""
-        checkpoints = self.checkpoints()
-        for table in self._tables:
-            model = self.model.committed[table.projection]
-            if not isinstance(model, ParkingModel):
-                model.advance(self.model.head)
-            if checkpoints[table.projection].position != self.model.head:
-                raise Violated(f"the views of {table.projection!r} end at {checkpoints[table.projection]}")
-            rows = at_once(_all_rows(self.views, table))
-            if sorted(rows) != sorted(model.rows.values()):
-                raise Violated(f"the views of {table.projection!r} are not what the events make")
-            if isinstance(model, ParkingModel) and (left := at_once(self.views.parked(table))):
-                raise Violated(f"{table.projection!r} still has letters, although all was mended: {left}")
+        builds = at_once(self.views.builds())
+        self.builds.check_end(builds, self.model.head, lambda table: at_once(_all_rows(self.views, table)))
+        for one in builds:
+            left = at_once(self.views.parked(one.table))
+            if left and one.state == ANSWERING:
+                raise Violated(f"{titled(one.table)} still has letters, although all was mended: {left}")
 
     def _check_decisions(self, added: Sequence[Recorded[Any]]) -> None:
         """What was recorded is what the command decides on the state before it, and nothing else."""
@@ -316,16 +365,16 @@ class World:
                 )
 
     def _check_views(self, table: ViewTable, changes: ViewChanges) -> None:
-        model = self.model.committed[table.projection]
+        model = self.builds.of(table)
         if changes.checkpoint.position > self.model.head:
-            raise Violated(f"the views of {table.projection!r} are ahead of the store: {changes.checkpoint}")
+            raise Violated(f"the views of {titled(table)} are ahead of the store: {changes.checkpoint}")
         keys = model.commit(changes)
         keys |= {view.key for view in changes.put} | set(changes.removed)
         held = at_once(self.views.load(table, sorted(keys)))
         for key in sorted(keys):
             if held.get(key) != model.rows.get(key):
                 raise Violated(
-                    f"view {key!r} of {table.projection!r} is {held.get(key)!r} at position "
+                    f"view {key!r} of {titled(table)} is {held.get(key)!r} at position "
                     f"{changes.checkpoint.position}, but the events up to there make {model.rows.get(key)!r}"
                 )
 
@@ -338,16 +387,6 @@ def view_model(projection: Projection[Any, Any], events: Sequence[Recorded[Any]]
 async def _all_rows(views: MemoryViewStore, table: ViewTable) -> Sequence[bytes]:
     async with views.snapshot() as reader:
         return [payload for _, payload in await reader.find(table, {}, None, False, 1_000_000)]
-
-
-def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that waits for nothing."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    raise AssertionError("the stores in memory wait for nothing")
 
 
 def _refusals(appended: Appended) -> list[str]:

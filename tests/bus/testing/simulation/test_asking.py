@@ -10,9 +10,9 @@ from bus import Limits, MemoryViewStore, Query, Views, cached
 from bus.core.letters import DeadLetter
 from bus.core.stored import Checkpoint, StoredView, ViewChanges, table_of
 from bus.testing import Faults
-from bus.testing.simulation.asking import Asked
+from bus.testing.simulation.asking import Asked, at_once
 from bus.testing.simulation.model import Violated
-from bus.testing.simulation.world import EPOCH, World, at_once
+from bus.testing.simulation.world import EPOCH, World
 from tests.simulation.shop import CACHING_SHOP, SHELVES, TILL, GetShelf, Shelf
 
 TABLE = table_of(SHELVES)
@@ -111,5 +111,5 @@ async def waits(query: GetShelf, views: Views) -> Shelf | None:
 def test_of_a_handler_that_waits_for_anything_but_views_nobody_knows_the_answer() -> None:
     application = replace(CACHING_SHOP, query_handlers=[cached(waits)])
     world = World(application, 1, faults=Faults.none(), limits=Limits(), invariants=())
-    asked = world.ask(GetShelf("a"), 1)
+    asked = world.questions.ask(GetShelf("a"), 1, world.views)
     asked.check("anything", 99)

@@ -31,7 +31,7 @@ def sent(of: World, clients: Clients, senders: int = 3) -> None:
         bus = Bus(SHOP, event_store=events, view_store=views, clock=clock, ids=clients.ids)
         async with bus, anyio.create_task_group() as tasks:
             for _ in range(senders):
-                tasks.start_soon(clients.run, Life(1, bus, views.least_read))
+                tasks.start_soon(clients.run, Life(1, bus, views.read_last))
 
     loop.run(main(), lambda: False)
 

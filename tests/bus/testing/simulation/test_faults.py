@@ -4,7 +4,7 @@ from random import Random
 
 from bus import Limits
 from bus.testing import Faults
-from bus.testing.simulation.faults import SHARING, short_leases, tight_limits
+from bus.testing.simulation.faults import KEPT, SHARING, short_leases, tight_limits
 
 
 def test_without_faults_every_rate_is_zero() -> None:
@@ -14,12 +14,9 @@ def test_without_faults_every_rate_is_zero() -> None:
 
 def test_each_kind_is_in_some_histories_and_missing_in_others() -> None:
     drawn = [Faults().drawn(Random(seed)) for seed in range(40)]
-    # One is no fault, and the other has chance of its own.
-    always = {"appends_together", "projection_poisons"}
-    assert {(one.appends_together, one.projection_poisons) for one in drawn} == {
-        (Faults().appends_together, Faults().projection_poisons)
-    }
-    for name in set(Faults().__struct_fields__) - always:
+    for name in KEPT:
+        assert {getattr(one, name) for one in drawn} == {getattr(Faults(), name)}
+    for name in set(Faults().__struct_fields__) - set(KEPT):
         rates = {getattr(one, name) for one in drawn}
         assert rates == ({0} if name in SHARING else {0, getattr(Faults(), name)})
     assert drawn == [Faults().drawn(Random(seed)) for seed in range(40)]

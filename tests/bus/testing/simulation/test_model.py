@@ -4,7 +4,7 @@ import pytest
 
 from bus import Recorded
 from bus.core.stored import StoredEvent
-from bus.testing.simulation.model import Model, Violated
+from bus.testing.simulation.model import Model, ViewModel, Violated
 from bus.testing.simulation.world import EPOCH
 from tests.simulation.shop import ITEM, SHELVES, SHOP, TILL, Check, Item, Sell, Shelf, SoldOut, Stock, Till
 
@@ -66,7 +66,7 @@ def test_views_are_those_of_all_events_or_of_the_first() -> None:
     whole = model()
     assert whole.views(SHELVES) == {"a": Shelf("a", 2, 2), "b": Shelf("b", 5, 1)}
     assert whole.views(TILL) == {"all": Till(1, 1), "a": Till(1, 1)}
-    shelves = whole.committed["shelves"]
+    shelves = ViewModel(SHELVES, whole.events)
     assert shelves.advance(1) == {"a"}
     assert shelves.views() == {"a": Shelf("a", 3, 1)}
     assert shelves.advance(3) == {"a", "b"}

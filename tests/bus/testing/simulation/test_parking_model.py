@@ -6,17 +6,16 @@ from bus.core.letters import DeadLetter
 from bus.core.stored import Checkpoint, ViewChanges
 from bus.testing.simulation.model import Model, Violated
 from bus.testing.simulation.parking_model import ParkingModel
-from bus.testing.simulation.world import view_model
 from tests.bus.testing.simulation.test_model import stored
 from tests.contracts.letters import letter
-from tests.simulation.shop import PARKING_SHOP, SHELVES
+from tests.simulation.shop import PARKING_SHOP
 
 PLACES = (("a", 1), ("a", 2), ("b", 1), ("a", 3))
 
 
 def made() -> ParkingModel:
     """Of a store with four events: one each of a, a, b and a."""
-    model = Model(PARKING_SHOP, view_model)
+    model = Model(PARKING_SHOP)
     payload = b'{"$type":"stocked","count":1}'
     model.record(
         [
@@ -24,9 +23,7 @@ def made() -> ParkingModel:
             for position, (item, version) in enumerate(PLACES, 1)
         ]
     )
-    found = model.committed[SHELVES.name]
-    assert isinstance(found, ParkingModel)
-    return found
+    return ParkingModel(PARKING_SHOP.view_projections[0], model.events)
 
 
 def changes(
@@ -65,12 +62,3 @@ def test_what_does_not_follow_is_told(wrong: list[ViewChanges], why: str) -> Non
         model.commit(one)
     with pytest.raises(Violated, match=why):
         model.commit(wrong[-1])
-
-
-def test_it_begins_again_from_what_was_kept() -> None:
-    model = made()
-    kept = [changes(0, 1, (letter("a", 1, "a bug"),))]
-    for one in (*kept, changes(1, 3, (letter("a", 2),))):
-        model.commit(one)
-    model.begin_again(kept)
-    assert (model.position, model.letters, model.rows) == (1, {"a": [1]}, {})

@@ -47,7 +47,8 @@ def test_where_nothing_goes_wrong_the_first_holds_every_lease_until_it_leaves() 
     before_the_end = one.history.lines[: [" calm " in line for line in one.history.lines].index(True)]
     granted = [line[16:].split()[1:] for line in before_the_end if " lease " in line]
     assert len({words[-1] for words in granted}) == 1
-    assert [words[:3] for words in granted] == [[name, "epoch", "1"] for name in ("shelves", "till")]
+    shelves, till = [[f"'{name}'", "version", "1", "epoch", "1"] for name in ("shelves", "till")]
+    assert [words[:5] for words in granted] == [shelves, till]
     senders = {line.split()[1] for line in one.history.lines if " send " in line}
     assert senders == {"A1", "B1", "C1"}
 

@@ -12,9 +12,10 @@ import pytest
 from bus import Limits, StoreUnavailable
 from bus.core.stored import Append, Checkpoint, Claim, NewEvent, StoredView, ViewChanges, table_of
 from bus.testing import Faults
+from bus.testing.simulation.asking import at_once
 from bus.testing.simulation.loop import Process, SimulatedLoop, simulated_loop
 from bus.testing.simulation.stores import SimulatedEventStore, SimulatedViewStore
-from bus.testing.simulation.world import EPOCH, Broken, World, at_once
+from bus.testing.simulation.world import EPOCH, Broken, World
 from tests.simulation.planted_sharing import commit_views_in_any_epoch
 from tests.simulation.shop import SHELVES, SHOP, Stock
 
@@ -33,7 +34,6 @@ def world(buses: float = 1, **rates: float) -> World:
     made.is_shared = True
     made.sent["c1"] = [Stock("a", 3)]
     made.prepare([TABLE])
-    at_once(made.views.prepare([TABLE]))
     return made
 
 
