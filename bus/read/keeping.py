@@ -19,7 +19,7 @@ from bus.runtime.reply import Reply
 _LETTERS_MAX: Final = 1_000
 """What a reader gives at most."""
 
-ReadKeys = Mapping[str, set[str] | None]
+ReadKeys = Mapping[str, frozenset[str] | None]
 """The keys of views that were read, by projection, in the order of the first reads; None stands for all views."""
 
 
