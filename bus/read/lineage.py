@@ -23,6 +23,11 @@ class Source(msgspec.Struct, frozen=True):
     """Whether they have been built at all."""
 
 
+def is_later(one: ViewTable, other: ViewTable) -> bool:
+    """Whether `one` is of a later version than `other`, or was built later in the same one."""
+    return (one.version, one.build) > (other.version, other.build)
+
+
 class Lineage:
     """Knows the projection's own version and, by `previous`, those before it."""
 
