@@ -10,6 +10,7 @@ from bus.core.errors import BusError, QueryFailed, ViewsDropped
 from bus.core.letters import After
 from bus.core.messages import Query
 from bus.core.statistics import CacheStatistics
+from bus.core.stored import ViewTable
 from bus.ports import ViewReader
 from bus.read.copying import Copier, copier
 from bus.read.keeping import Answered, Flight, Keeping, Mark, Question, concerns, mark_of
@@ -94,7 +95,7 @@ class Answers:
         and refuses what one that it reads has parked.
         """
         late: str | None = None
-        looked: set[str] = set()
+        looked: set[ViewTable] = set()
         is_run = False
         # At once where that can be, without what waiting takes.
         if (current := self.current(question)) is not None and self._judge(current, after, looked) == (None, []):
@@ -103,7 +104,7 @@ class Answers:
             if late is not None:
                 await self._progress[late].wait(after.position, deadline)
             answered: Answered | None = None
-            unseen: list[str] = []
+            unseen: list[ViewTable] = []
             with anyio.CancelScope(deadline=deadline):
                 answered, is_run_now = await self.now(question)
                 is_run = is_run or is_run_now
@@ -111,9 +112,8 @@ class Answers:
                 if unseen:
                     # What is not parked now never will be, so that an answer from views read later holds it.
                     async with self._view_store.snapshot() as reader:
-                        sources = self._queries.sources()
-                        for name in unseen:
-                            await check_parked(reader, sources[name].table, after)
+                        for table in unseen:
+                            await check_parked(reader, table, after)
                     looked.update(unseen)
             if answered is None or (unseen and not looked.issuperset(unseen)):
                 raise self._queries.late(question.query)
@@ -121,14 +121,19 @@ class Answers:
                 return answered, is_run
         raise self._queries.restless(question.query)
 
-    def _judge(self, answered: Answered, after: After, looked: set[str]) -> tuple[str | None, list[str]]:
-        """The first projection that was read too early, and those before it whose letters are to be looked through."""
-        unseen: list[str] = []
+    def _judge(self, answered: Answered, after: After, looked: set[ViewTable]) -> tuple[str | None, list[ViewTable]]:
+        """The first projection that was read too early, and tables of those before it to look through for letters.
+
+        Where another build answers by now, it may have parked what the one before it has not.
+        """
+        unseen: list[ViewTable] = []
         for name in answered.keys:
             if answered.positions[name] < after.position:
                 return name, unseen
-            if after.first <= after.position and name in self._queries.may_park and name not in looked:
-                unseen.append(name)
+            if after.first <= after.position and name in self._queries.may_park:
+                table = self._queries.table(name)
+                if table not in looked:
+                    unseen.append(table)
         return None, unseen
 
     def current(self, question: Question) -> Answered | None:
@@ -235,7 +240,8 @@ class Answers:
                 failure = failed(question.query, error)
                 failure.__cause__ = error
             # The tables of batch projections are read as a whole, as far as anybody here knows.
-            keys = {**dict.fromkeys(self._queries.batches_of(question.query)), **views.keys}
+            read = {name: None if some is None else frozenset(some) for name, some in views.keys.items()}
+            keys = {**dict.fromkeys(self._queries.batches_of(question.query)), **read}
             marks = await _marks(reader, sources, keys) if self._view_store.shared else None
             return Answered(keys, positions, value, copy, failure, marks), True
 

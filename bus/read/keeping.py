@@ -1,7 +1,7 @@
 """Keeping: the answers that are still true, found by their query and by the views that they were read from."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +19,7 @@ from bus.runtime.reply import Reply
 _LETTERS_MAX: Final = 1_000
 """What a reader gives at most."""
 
-ReadKeys = Mapping[str, set[str] | None]
+ReadKeys = Mapping[str, Set[str] | None]
 """The keys of views that were read, by projection, in the order of the first reads; None stands for all views."""
 
 

@@ -25,6 +25,11 @@ class Source(msgspec.Struct, frozen=True):
     """Where it is to be told what is read, while others may come to answer."""
 
 
+def is_later(one: ViewTable, other: ViewTable) -> bool:
+    """Whether `one` is of a later version than `other`, or was built later in the same one."""
+    return (one.version, one.build) > (other.version, other.build)
+
+
 class Lineage:
     """Knows the projection's own version and, by `previous`, those before it."""
 

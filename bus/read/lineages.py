@@ -13,7 +13,7 @@ from bus.core.projection import Projection
 from bus.core.stored import Checkpoint, ViewTable, table_of
 from bus.read.checking import check_views
 from bus.read.leases import Leases
-from bus.read.lineage import Lineage
+from bus.read.lineage import Lineage, is_later
 from bus.read.pacing import Pace
 from bus.read.projector import Projector
 from bus.read.rebuilding import Rebuilding
@@ -54,6 +54,8 @@ class Lineages:
         """One look at a time."""
         self._failures = 0
         self._is_started = False
+        self._is_unclaimed = False
+        """Whether there are projectors whose leases have not been asked for yet."""
         self._is_closed = False
         leases.on_drop = self.look_again
 
@@ -112,9 +114,12 @@ class Lineages:
         lineage.builds = {one.table.place: one for one in builds if one.table.place in lineage.projectors}
         if self._is_started:
             for projector in opened:
+                self._is_unclaimed = True
                 self._run(lineage, projector)
-            if opened:
-                await self._leases.look()
+        if self._is_unclaimed:
+            # Also where that failed at the last look, since nobody else asks in a store that is not shared.
+            await self._leases.look()
+            self._is_unclaimed = False
 
     async def _make(self, lineage: Lineage, build: Build, table: ViewTable, checkpoint: Checkpoint) -> Projector | None:
         """A projector for a table; None where that was dropped meanwhile."""
@@ -149,9 +154,13 @@ class Lineages:
             self._start(f"switch to {lineage.name} {projector.title}", partial(self._bring, lineage, projector))
 
     async def _bring(self, lineage: Lineage, projector: Projector) -> None:
-        """Waits until a build has caught up, and lets it answer."""
+        """Waits until a build has caught up, and lets it answer, unless a later one does by then."""
         while projector.is_building:
             limits, answers = self._limits, lineage.progress
+            if is_later(lineage.answers.table, projector.table):
+                # It is dropped.
+                self.look_again()
+                return
             try:
                 # Where it is the first one, what is recorded is what there is to catch up with.
                 end = self._services.feed.head if lineage.answers is projector else answers.position
@@ -199,10 +208,17 @@ class Lineages:
     async def _act(self) -> float:
         builds = await self._store.builds()
         pause_s = self._limits.poll_interval_s if self._store.shared else math.inf
+        failure: Exception | None = None
         for lineage in self.lineages.values():
-            pause_s = min(pause_s, await self._tend(lineage, lineage.known(builds)))
+            try:
+                pause_s = min(pause_s, await self._tend(lineage, lineage.known(builds)))
+            except Exception as error:
+                # Such as a drop that waits for readers, which is no reason to leave the other projections alone.
+                failure = failure or error
         if not self.busy():
             self._wake()
+        if failure is not None:
+            raise failure
         return pause_s
 
     def _wake(self) -> None:
@@ -241,6 +257,11 @@ class Lineages:
             if before.progress.stopped is None:
                 before.give_up("its views were dropped")
             return True
+        for place, build in lineage.builds.items():
+            one = lineage.projectors[place]
+            if not one.is_here and build.checkpoint.position > one.progress.position:
+                # Looked at later than the leases were.
+                one.follow(build.checkpoint)
         chosen = lineage.choose()
         projector = lineage.projectors[chosen.table.place]
         if chosen.state != BUILDING:
@@ -257,7 +278,11 @@ class Lineages:
         for build in list(lineage.builds.values()):
             if build.table.place == answers.table.place:
                 continue
-            if build.state == ANSWERING and build.table.place < answers.table.place:
+            is_earlier = is_later(answers.table, build.table)
+            if build.state == BUILDING and is_earlier:
+                # Such as one that was under way when the version was raised.
+                await self.drop(lineage, lineage.projectors[build.table.place])
+            elif build.state == ANSWERING and is_earlier:
                 # Nobody said that the one took the place of the other, when its version was raised.
                 if await self._store.switch(answers.table, answers.epoch, lineage.named(build.table), now):
                     self.look_again()

@@ -161,6 +161,9 @@ class Projector:
         """Ends `run`, for good: its table is no longer there."""
         self._is_closed = True
         self._claim = None
+        if self.progress.stopped is None:
+            # Whoever waits for it to catch up waits in vain.
+            self.progress.stop(self.progress.position + 1, "its views were dropped")
         self._scope.cancel()
         self._granted.set()
         self._subscription.close()

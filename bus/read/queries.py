@@ -65,8 +65,9 @@ class Queries:
             view: msgspec.json.Decoder(view).decode for view in application.projection_of
         }
         self._is_open = True
-        self.may_park = frozenset([one.name for one in application.projections if one.on_poison is PARK])
-        """Projections that may have dead letters."""
+        parking = [one for one in application.projections if any(version.on_poison is PARK for version in one.versions)]
+        self.may_park = frozenset([one.name for one in parking])
+        """Projections that may have dead letters, in the version that answers or in another one that may."""
 
     def close(self) -> None:
         """Refuses what is asked from now on."""
@@ -191,6 +192,10 @@ class Queries:
     def sources(self) -> dict[str, Source]:
         """Where views are read from now on, and what they hold at least, by projection."""
         return {name: lineage.source for name, lineage in self._lineages.items()}
+
+    def table(self, projection: str) -> ViewTable:
+        """Where a projection's views are read from now on."""
+        return self._lineages[projection].answers.table
 
     async def refresh(self) -> None:
         """Looks again which views there are, for who has found that some were dropped."""

@@ -1,12 +1,13 @@
 """Rebuilding: carries out what people ask of a projection's builds, where this process runs the one that answers."""
 
+from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from bus.core.batches import BatchProjection
-from bus.core.builds import REPLACED
+from bus.core.builds import ANSWERING, REPLACED
 from bus.core.letters import Request
 from bus.core.stored import table_of
 from bus.read.lineage import Lineage
@@ -14,6 +15,9 @@ from bus.read.projector import Projector
 from bus.read.services import Services
 from bus.read.switching import switch
 from bus.runtime.log import log
+
+_ANSWERED_MAX: Final = 1_000
+"""More than are read from the store at a time."""
 
 
 class Keeper(Protocol):
@@ -39,10 +43,14 @@ class Rebuilding:
         self.on_answer: Callable[[Request], None] = lambda _: None
         """Called with what was answered."""
         self._open: dict[str, Request] = {}
+        self._outcomes: dict[str, tuple[bool, str]] = {}
+        """Of those that were carried out, until their answers are kept: none is carried out twice."""
+        self._answered = deque[str](maxlen=_ANSWERED_MAX)
+        """Those that were answered last, which somebody may have read from the store before that."""
 
     def ask(self, request: Request) -> None:
         """Takes a request, unless it has it."""
-        if request.id not in self._open:
+        if request.id not in self._open and request.id not in self._answered:
             self._open[request.id] = request
             self.on_ask()
 
@@ -56,22 +64,27 @@ class Rebuilding:
                 del self._open[request.id]
             return False
         for request in asked:
-            if isinstance(lineage.projection, BatchProjection):
-                outcome = False, "a batch projection writes tables of its own: raise its version to fill others anew"
-            elif request.action == "rebuild":
-                outcome = await self._rebuild(lineage, keeper)
-            elif request.action == "switch":
-                outcome = await self._switch(lineage, keeper)
-            elif request.action in ("retry", "discard"):
-                outcome = False, f"the views of version {request.version} are no longer there, nor are their letters"
-            elif request.to_drop is None:
-                outcome = await self._drop(lineage, keeper)
-            else:
-                outcome = await self._drop_named(lineage, keeper, *request.to_drop)
-            await self._answer(request, *outcome)
+            if request.id not in self._outcomes:
+                self._outcomes[request.id] = await self._outcome(request, lineage, keeper)
+            if self._outcomes[request.id][0] and request.action != "drop":
+                await keeper.reload(lineage)
+            await self._answer(request, *self._outcomes[request.id])
         return bool(asked)
 
-    async def _rebuild(self, lineage: Lineage, keeper: Keeper) -> tuple[bool, str]:
+    async def _outcome(self, request: Request, lineage: Lineage, keeper: Keeper) -> tuple[bool, str]:
+        if request.action in ("retry", "discard"):
+            return False, f"the views of version {request.version} are no longer there, nor are their letters"
+        if isinstance(lineage.projection, BatchProjection):
+            return False, "a batch projection writes tables of its own: raise its version to fill others anew"
+        if request.action == "rebuild":
+            return await self._rebuild(lineage)
+        if request.action == "switch":
+            return await self._switch(request, lineage)
+        if request.to_drop is None:
+            return await self._drop(lineage, keeper)
+        return await self._drop_named(lineage, keeper, *request.to_drop)
+
+    async def _rebuild(self, lineage: Lineage) -> tuple[bool, str]:
         if (building := lineage.building) is not None:
             return False, f"{building.title} is being built already, and is at position {building.progress.position}"
         table = table_of(lineage.projection)
@@ -80,16 +93,19 @@ class Rebuilding:
         )
         table = msgspec.structs.replace(table, build=last + 1)
         await self._store.build(table, self._services.clock.now())
-        await keeper.reload(lineage)
         log.info("views are built anew", projection=table.projection, version=table.version, build=table.build)
         return True, f"version {table.version} build {table.build} is being built, and answers once it has caught up"
 
-    async def _switch(self, lineage: Lineage, keeper: Keeper) -> tuple[bool, str]:
+    async def _switch(self, request: Request, lineage: Lineage) -> tuple[bool, str]:
+        build = lineage.builds.get(lineage.answers.table.place)
+        since = build.since if build is not None and build.state == ANSWERING else None
+        if since is not None and since > request.asked_at:
+            # By itself, or because this was carried out before a crash: to switch once more would be to go back.
+            return True, f"{lineage.answers.title} answers now"
         other = lineage.building or _replaced(lineage)
         if other is None:
             return False, "there is nothing to switch to: nothing is being built, and nothing was replaced lately"
         if await switch(self._services, lineage, other):
-            await keeper.reload(lineage)
             return True, f"{other.title} answers now"
         at, of = other.progress.position, lineage.progress.position
         if other.progress.stopped is not None:
@@ -128,6 +144,8 @@ class Rebuilding:
         told = msgspec.structs.replace(request, answered_at=self._services.clock.now(), is_done=is_done, answer=answer)
         await self._store.answer(told)
         self._open.pop(request.id, None)
+        self._outcomes.pop(request.id, None)
+        self._answered.append(request.id)
         self.on_answer(told)
 
 

@@ -173,8 +173,10 @@ class ReadSide:
             for name in [name for name in waiting if self.progress[name].position >= after.position]:
                 try:
                     if name in self.queries.may_park:
+                        # Noted before the snapshot is taken, in which another build may not be as far as that.
+                        table = self.queries.table(name)
                         async with self._view_store.snapshot() as reader:
-                            await check_parked(reader, self.projectors[name].table, after)
+                            await check_parked(reader, table, after)
                     waiting.remove(name)
                 except ViewsDropped:
                     await self._find_others(name, after.position, deadline)

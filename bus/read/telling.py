@@ -41,20 +41,22 @@ class Telling:
 
     async def look(self) -> None:
         """Tells what is new. Never raises: a projection does not depend on whether anybody hears of it."""
+        ours: set[ViewTable] = set()
         for lineage in self._lineages.values():
             for place, projector in list(lineage.projectors.items()):
-                if projector.is_here or (projector.has_begun and projector.progress.stopped is not None):
+                if _is_ours(projector):
+                    ours.add(projector.table)
                     standing = standing_of(self._services, projector, lineage.builds.get(place), self._owner)
                     await self._tell(projector, standing)
-        tables = {one.table for lineage in self._lineages.values() for one in lineage.projectors.values()}
-        self._told = {table: standing for table, standing in self._told.items() if table in tables}
+        # Of the rest others have told something else meanwhile.
+        self._told = {table: standing for table, standing in self._told.items() if table in ours}
 
     async def leave(self) -> None:
         """Tells that this bus is closed, of what it has told before; never raises."""
         for lineage in self._lineages.values():
             for projector in lineage.projectors.values():
                 last = self._told.get(projector.table)
-                if last is not None and (projector.is_here or last.stopped is not None):
+                if last is not None and _is_ours(projector):
                     now = self._services.clock.now()
                     gone = msgspec.structs.replace(last, told_at=now, owner="", events_per_s=0.0, batch_events=0.0)
                     await self._tell(projector, gone)
@@ -70,3 +72,8 @@ class Telling:
             log.debug("what is to be known of a projection is not told", store=self._store.url, error=told(error))
             return
         self._told[projector.table] = standing
+
+
+def _is_ours(projector: Projector) -> bool:
+    """Whether this process has the last word on a projection: it runs here, or has stopped here."""
+    return projector.is_here or (projector.has_begun and projector.progress.stopped is not None)

@@ -75,7 +75,9 @@ def give_a_kept_answer_whatever_is_waited_for(patch: Patch) -> None:
     """A kept answer is taken to hold what its caller asks for."""
     judge = Answers._judge
 
-    def patient(self: Answers, answered: Answered, after: After, looked: set[str]) -> tuple[str | None, list[str]]:
+    def patient(
+        self: Answers, answered: Answered, after: After, looked: set[ViewTable]
+    ) -> tuple[str | None, list[ViewTable]]:
         _, unseen = judge(self, answered, after, looked)
         return None, unseen
 
@@ -95,7 +97,9 @@ def overlook_what_is_parked(patch: Patch) -> None:
     """A kept answer is given to who waits for an event that its projection has parked."""
     judge = Answers._judge
 
-    def hasty(self: Answers, answered: Answered, after: After, looked: set[str]) -> tuple[str | None, list[str]]:
+    def hasty(
+        self: Answers, answered: Answered, after: After, looked: set[ViewTable]
+    ) -> tuple[str | None, list[ViewTable]]:
         late, _ = judge(self, answered, after, looked)
         return late, []
 

@@ -7,6 +7,7 @@ import anyio
 import pytest
 
 from bus import (
+    Application,
     Bus,
     BusClosed,
     BusError,
@@ -18,10 +19,14 @@ from bus import (
     QueryTimeout,
     StoreUnavailable,
     Views,
+    cached,
 )
 from bus.core.letters import After
 from bus.core.stored import ViewChanges, ViewTable
 from tests.support.ledger import (
+    ACCOUNT,
+    BALANCES,
+    NOTE,
     Balance,
     Close,
     Deposit,
@@ -330,3 +335,20 @@ async def test_no_deadline_lets_a_cached_query_wait_for_ever() -> None:
         with anyio.move_on_after(100):
             await bus.query(Look(), timeout=math.inf)
         assert anyio.current_time() - started == pytest.approx(Limits().query_timeout_s + 100)
+
+
+async def test_views_that_a_handler_has_let_out_disturb_no_projector() -> None:
+    let_out: list[Views] = []
+
+    async def careless(query: GetBalance, views: Views) -> Balance | None:
+        let_out.append(views)
+        return await views.get(Balance, query.account)
+
+    application = Application(deciders=[ACCOUNT, NOTE], projections=[BALANCES], query_handlers=[cached(careless)])
+    async with Bus(application) as bus:
+        await bus.query(GetBalance("a"), after=await bus.send(Deposit("a")))
+        await let_out[-1].get(Balance, "b")
+        found = await bus.query(GetBalance("a"), after=await bus.send(Deposit("a")))
+        assert found is not None
+        assert found.balance == 2
+        assert bus.statistics().projections[0].retries == 0

@@ -3,7 +3,7 @@
 import anyio
 import pytest
 
-from bus import Bus, Limits, MemoryEventStore, MemoryViewStore
+from bus import Bus, Limits, MemoryEventStore, MemoryViewStore, ProjectionStopped
 from bus.core.builds import Standing
 from bus.core.stored import ViewTable, table_of
 from tests.bus.read.test_leases import Place
@@ -129,3 +129,28 @@ async def test_of_views_that_were_dropped_nothing_is_told() -> None:
         await anyio.sleep(5)
         assert len(await builds_of(views)) == 1
         assert bus.statistics().restarts == 0
+
+
+async def test_who_had_stopped_says_nothing_at_its_end_of_what_another_process_has_brought_further() -> None:
+    events, views, closing = MemoryEventStore(shared=True), MemoryViewStore(shared=True), anyio.Event()
+
+    async def run_the_other() -> None:
+        application = ledger(balances(Brittle().project))
+        async with Bus(application, event_store=events, view_store=views, limits=LIMITS) as other:
+            await other.send(Deposit("a", POISON))
+            with pytest.raises(ProjectionStopped, match="stopped at position 1"):
+                await other.wait_projected(1, "balances")
+            await closing.wait()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run_the_other)
+        await anyio.sleep(10)
+        async with Bus(ledger(BALANCES), event_store=events, view_store=views, limits=LIMITS) as bus:
+            await bus.wait_projected(1, "balances")
+            await anyio.sleep(100)
+            closing.set()
+            await anyio.sleep(100)
+            (build,) = await builds_of(views)
+            assert build.standing is not None
+            assert build.standing.stopped is None
+            assert build.standing.owner
