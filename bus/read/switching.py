@@ -48,8 +48,9 @@ async def _answering(services: Services, lineage: Lineage, projector: Projector)
 
     That is one of a later release, whatever this process may be asked.
     """
-    builds = [one for one in await services.view_store.builds() if one.table.projection == lineage.name]
+    name = projector.table.projection
+    builds = [one for one in await services.view_store.builds() if one.table.projection == name]
     over = answering([one for one in builds if one.table.place != projector.table.place])
     if over is None:
-        return ViewTable(lineage.name, 0)
+        return ViewTable(name, 0)
     return over.table if over.table.version <= lineage.projection.version else None

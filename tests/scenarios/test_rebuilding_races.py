@@ -270,6 +270,10 @@ class DroppingViewStore(HeldViewStore):
         await self._drop_among(tables)
         return await super().prepare(tables)
 
+    async def known(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
+        await self._drop_among(tables)
+        return await super().known(tables)
+
     async def build(self, table: ViewTable, since: datetime) -> None:
         await self._drop_among([table])
         await super().build(table, since)
