@@ -11,7 +11,8 @@ The journey of a command, step by file:
 7. publish    `bus/runtime/feed.py`      committed events in position order
 8. project    `bus/read/projector.py`    from `read/subscription.py` through `read/folding.py` into the view store,
               or through the SQL of a user by `read/batches.py`,
-              where `read/leases.py` lets it; what fails is put aside by `read/parking.py` and `read/replaying.py`
+              where `read/leases.py` lets it; what fails is put aside by `read/parking.py` and `read/replaying.py`;
+              `read/lineages.py` keeps views that are built anew beside those that answer, till `read/switching.py`
 9. query      `bus/read/queries.py`      handlers read one snapshot; `read/answers.py` gives an answer again while it is
               true, `read/watching.py` asks again after changes
 

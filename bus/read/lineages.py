@@ -233,7 +233,7 @@ class Lineages:
 
     async def _tend(self, lineage: Lineage, builds: Sequence[Build]) -> float:
         await self._open(lineage, builds)
-        is_adopted = self._adopt(lineage)
+        is_adopted = self._adopt(lineage, are_gone=not builds)
         for place, projector in list(lineage.projectors.items()):
             if place not in lineage.builds and projector is not lineage.answers:
                 self._close(lineage, projector)
@@ -244,19 +244,21 @@ class Lineages:
 
     async def reload(self, lineage: Lineage) -> None:
         """Takes note of what this process has just changed in the view store."""
-        await self._open(lineage, lineage.known(await self._store.builds()))
-        self._adopt(lineage)
+        builds = lineage.known(await self._store.builds())
+        await self._open(lineage, builds)
+        self._adopt(lineage, are_gone=not builds)
 
-    def _adopt(self, lineage: Lineage) -> bool:
+    def _adopt(self, lineage: Lineage, *, are_gone: bool) -> bool:
         """Lets that build answer which the view store says is to, once it has what was answered from before.
 
         Whether it does.
         """
         before = lineage.answers
         if not lineage.builds:
-            if before.progress.stopped is None:
+            # Unless those that were found have been dropped since, for others that the next look will find.
+            if are_gone and before.progress.stopped is None:
                 before.give_up("its views were dropped")
-            return True
+            return are_gone
         for place, build in lineage.builds.items():
             one = lineage.projectors[place]
             if not one.is_here and build.checkpoint.position > one.progress.position:

@@ -75,7 +75,7 @@ class Faults(msgspec.Struct, frozen=True, kw_only=True):
     projection_poisons: float = 0.05
     """An event is poison to one key of a projection that parks, for some attempts or for many."""
 
-    rebuilds: float = 0.3
+    rebuilds: float = 0.0
     """A history in which somebody has projections rebuilt, switched and dropped now and then."""
 
     @classmethod

@@ -155,8 +155,7 @@ BEGIN
         SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
     END IF;
     PERFORM 1 FROM {schema}.projections p
-    WHERE (p.projection = new_projection AND p.version = new_version AND p.build = new_build)
-       OR (p.projection = old_projection AND p.version = old_version AND p.build = old_build)
+    WHERE p.projection IN (new_projection, old_projection)
     ORDER BY p.projection_key FOR UPDATE;
     SELECT * INTO new_one FROM {schema}.projections p
     WHERE p.projection = new_projection AND p.version = new_version AND p.build = new_build;
@@ -169,6 +168,11 @@ BEGIN
     ) THEN
         is_done := old_one.projection_key IS NULL
             OR (old_one.state = 'answering' AND old_one.position <= new_one.position);
+        is_done := is_done AND (new_one.state = 'answering' OR NOT EXISTS (
+            SELECT 1 FROM {schema}.projections p
+            WHERE p.projection = new_projection AND p.state = 'answering'
+              AND p.projection_key IS DISTINCT FROM old_one.projection_key
+        ));
         IF is_done THEN
             UPDATE {schema}.projections p SET state = 'replaced', since = switched_at
             WHERE p.projection_key = old_one.projection_key;
