@@ -157,7 +157,7 @@ REBUILDING_BUGS: Iterable[tuple[Callable[[Patch], None], int]] = (
     (forget_what_was_answered, 2),
     (switch_in_any_epoch, 2),
     (skip_an_event_when_a_build_is_resumed, 1),
-    (make_anew_what_was_dropped, 2),
+    (make_anew_what_was_dropped, 3),
     (switch_over_what_is_no_longer_there, 2),
     (drop_what_was_just_replaced, 1),
     (keep_what_was_replaced, 1),
