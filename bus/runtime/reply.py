@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Generator
 from contextvars import Context
+from functools import partial
 from typing import Any, Final, Protocol
 
 import anyio
@@ -43,7 +44,8 @@ class LoopReply(msgspec.Struct, eq=False):
     """What the task was cancelled with; structured cancellation knows its own by it."""
     wake: Callable[[Any], object] | None = None
     context: Context | None = None
-    _asyncio_future_blocking: bool = False
+    _asyncio_future_blocking: bool = True
+    """Asked by a task that was given it to wait for, which then sets it to False; there is one waiter and one wait."""
 
     def set_result(self, result: Any, /) -> None:
         assert not self.is_done, "a reply is answered once"
@@ -80,7 +82,6 @@ class LoopReply(msgspec.Struct, eq=False):
     def __await__(self) -> Generator[Any, Any, Any]:
         if self.is_done:
             return self.result()
-        self._asyncio_future_blocking = True
         yield self
         return self.outcome
 
@@ -95,13 +96,16 @@ class Wakings:
         self._loop = asyncio.get_running_loop()
         self.due: list[LoopReply] = []
         """Answered, and not yet woken; whoever adds the first one schedules the call."""
-
-    def new_reply(self) -> LoopReply:
-        return LoopReply(self, self._loop)
+        self._is_waking = False
+        self.new_reply: Callable[[], LoopReply] = partial(LoopReply, self, self._loop)
+        self._answered = self._loop.create_future()
+        """What waiters are told is done: a task asks one of its loop's own futures without a call of Python."""
+        self._answered.set_result(None)
 
     def schedule(self) -> None:
         """Has those that are due woken soon."""
-        self._loop.call_soon(self._wake)
+        if not self._is_waking:
+            self._loop.call_soon(self._wake)
 
     def spread(self) -> None:
         """Has each that is due woken by a call of its own, for a loop that chooses among its calls."""
@@ -112,6 +116,18 @@ class Wakings:
             self._loop.call_soon(wake, reply, context=context)
 
     def _wake(self) -> None:
+        """Wakes all that are due, and then whoever these have answered.
+
+        That is as a rule the one dispatcher for whom many senders have left mail: a step of the loop less for each
+        turn. Whom he answers is woken by the next call, so that the loop gets to everybody else.
+        """
+        self._is_waking = True
+        self._wake_due()
+        self._is_waking = False
+        if self.due:
+            self._wake_due()
+
+    def _wake_due(self) -> None:
         due, self.due = self.due, []
         waiting = iter(due)
         try:
@@ -121,10 +137,11 @@ class Wakings:
                 reply.wake = None
                 assert wake is not None, "only a reply with a waiter is due"
                 assert context is not None, "it came with its context"
-                context.run(wake, reply)
+                context.run(wake, reply if reply.is_cancelled else self._answered)
         except BaseException:
             # An exit of the process passes through here, and even then nobody is left asleep.
             self.due = [*waiting, *self.due]
+            self._is_waking = False
             self.schedule()
             raise
 

@@ -191,6 +191,67 @@ class TestOnAsyncio:
             asyncio.run(main())
         assert woken == ["a"], "the others were cancelled at the loop's end, which waits until they have ended"
 
+    def test_whom_the_woken_answer_wake_in_the_same_step_of_the_loop_and_whom_these_answer_in_the_next(self) -> None:
+        async def main() -> None:
+            new_reply = reply_factory()
+            first, second, third = new_reply(), new_reply(), new_reply()
+            steps: dict[str, int] = {}
+            step = 0
+
+            def count() -> None:
+                nonlocal step
+                step += 1
+                if len(steps) < 3:
+                    asyncio.get_running_loop().call_soon(count)
+
+            async def wait(name: str, reply: Reply, then: Reply | None) -> None:
+                await reply
+                steps[name] = step
+                if then is not None:
+                    then.set_result(None)
+
+            tasks = [
+                asyncio.create_task(wait("first", first, second)),
+                asyncio.create_task(wait("second", second, third)),
+                asyncio.create_task(wait("third", third, None)),
+            ]
+            await asyncio.sleep(0)
+            first.set_result(None)
+            count()
+            await asyncio.gather(*tasks)
+            assert {name: when - steps["first"] for name, when in steps.items()} == {
+                "first": 0,
+                "second": 0,
+                "third": 1,
+            }
+
+        asyncio.run(main())
+
+    def test_an_exit_raised_by_whom_the_woken_answered_leaves_the_others_awake(self) -> None:
+        woken: list[str] = []
+
+        async def main() -> None:
+            new_reply = reply_factory()
+            replies = {"a": new_reply(), "b": new_reply(), "c": new_reply()}
+
+            async def wait(name: str) -> None:
+                await replies[name]
+                woken.append(name)
+                if name == "a":
+                    replies["b"].set_result(None)
+                    replies["c"].set_result(None)
+                if name == "b":
+                    raise SystemExit(3)
+
+            tasks = [asyncio.create_task(wait(name)) for name in replies]
+            await asyncio.sleep(0)
+            replies["a"].set_result(None)
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+        with pytest.raises(SystemExit):
+            asyncio.run(main())
+        assert woken == ["a", "b"], "the last was cancelled at the loop's end, which waits until it has ended"
+
     def test_a_reply_keeps_nobody_alive_once_it_was_given(self) -> None:
         async def main() -> None:
             reply = reply_factory()()
