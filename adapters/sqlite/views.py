@@ -48,11 +48,12 @@ from bus.core.projection import IndexValue
 from bus.core.stored import (
     Checkpoint,
     Claim,
+    StoredView,
     ViewChanges,
     ViewTable,
     dropped,
     text_fault,
-    view_fault,
+    views_fault,
 )
 from bus.core.transactions import Work
 
@@ -183,9 +184,8 @@ class SqliteViewStore:
         return await self._opened().run(job)
 
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
-        for view in changes.put:
-            if (fault := view_fault(view)) is not None:
-                raise ValueError(f"a view of {table.projection!r} cannot be kept, key or index is {fault}")
+        if (fault := views_fault(changes.put)) is not None:
+            raise ValueError(f"a view of {table.projection!r} cannot be kept, key or index is {fault}")
         held = self._table(table)
 
         def job() -> bool:
@@ -310,15 +310,22 @@ def _commit(connection: sqlite3.Connection, url: str, table: ViewTable, held: Ta
                 change_letters(connection, held.key, changes)
             for some in _padded(changes.removed):
                 connection.execute(held.delete(len(some)), some)
-            values: list[Any] = []
-            for view in changes.put:
-                values += (view.key, view.payload, *view.index_values)
-            held.put.run(connection, values)
+            held.put.run(connection, _flat(changes.put, 2 + len(held.fields)))
     except LetterGone:
         return False
     except (sqlite3.IntegrityError, *DATA_ERRORS) as error:
         raise ValueError(f"{url} cannot hold a view: {error}") from error
     return True
+
+
+def _flat(views: Sequence[StoredView], width: int) -> list[Any]:
+    """The rows, one after the other."""
+    values: list[Any] = [None] * (len(views) * width)
+    values[::width] = [view.key for view in views]
+    values[1::width] = [view.payload for view in views]
+    for place in range(2, width):
+        values[place::width] = [view.index_values[place - 2] for view in views]
+    return values
 
 
 def _move(connection: sqlite3.Connection, table: Table, changes: ViewChanges) -> bool:

@@ -191,19 +191,26 @@ class Subscription:
 
     def _from_store(self, last: Checkpoint, page: Sequence[StoredEvent]) -> Slice:
         events: list[Recorded[Event]] = []
-        old = self._schema.upcasters
-        for read, stored in enumerate(page):
+        names, current, old = self._names, self._schema.by_name, self._schema.upcasters
+        read = self._schema.recorded
+        for place, stored in enumerate(page):
             try:
-                if self._is_wanted(stored):
-                    recorded = self._schema.recorded(stored)
+                if stored.name in names and stored.name in current:
+                    events += read(stored)
+                elif self._is_wanted(stored):
+                    recorded = read(stored)
                     if stored.name in old:
                         recorded = [one for one in recorded if one.event.__class__ in self._types]
                     events += recorded
             except Unreadable as fault:
-                return Slice(events, last, read, None, fault, oldest_at=page[0].recorded_at)
-            last = Checkpoint(stored.position, self._store.identity, stored.stream, stored.version)
+                before = last if place == 0 else self._checkpoint(page[place - 1])
+                return Slice(events, before, place, None, fault, oldest_at=page[0].recorded_at)
+        last = self._checkpoint(page[-1])
         is_live = last.position >= self._feed.head
         return Slice(events, last, len(page), page[-1].recorded_at, None, is_live, page[0].recorded_at)
+
+    def _checkpoint(self, stored: StoredEvent) -> Checkpoint:
+        return Checkpoint(stored.position, self._store.identity, stored.stream, stored.version)
 
     def _is_wanted(self, stored: StoredEvent) -> bool:
         """Whether the event is to be decoded: an unknown one is, unless it can only be another aggregate's business."""
