@@ -10,6 +10,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import msgspec
+
 from adapters.sqlite import builds
 from adapters.sqlite.builds import Tables
 from adapters.sqlite.database import Database, Synchronous, check_level, open_for_writing, reading_uri
@@ -58,6 +60,10 @@ from bus.core.stored import (
 from bus.core.transactions import Work
 
 T = TypeVar("T")
+
+_encode = msgspec.json.Encoder().encode
+_decode_keys = msgspec.json.Decoder(list[str]).decode
+_decode_sizes = msgspec.json.Decoder(list[int]).decode
 
 _KEYS_MAX = 4_096
 """Keys in one statement; SQLite allows 32,766."""
@@ -290,13 +296,17 @@ def _checkpoints(connection: sqlite3.Connection, wanted: Sequence[ViewTable]) ->
 def _load(
     connection: sqlite3.Connection, url: str, table: ViewTable, held: Table, keys: Sequence[str]
 ) -> Mapping[str, bytes]:
-    found: dict[str, bytes] = {}
+    wanted = [key for key in keys if text_fault(key) is None]
     try:
-        for some in _padded([key for key in keys if text_fault(key) is None]):
-            found.update(connection.execute(held.select(len(some)), some).fetchall())
+        found, sizes, payloads = connection.execute(held.load(), (_encode(wanted).decode(),)).fetchone()
     except DRIVER_ERRORS as error:
         raise gone(error, table, url) or unavailable(error, url) from error
-    return found
+    views: dict[str, bytes] = {}
+    start = 0
+    for key, size in zip(_decode_keys(found), _decode_sizes(sizes), strict=True):
+        views[key] = payloads[start : start + size]
+        start += size
+    return views
 
 
 def _commit(connection: sqlite3.Connection, url: str, table: ViewTable, held: Table, changes: ViewChanges) -> bool:

@@ -175,7 +175,7 @@ class Projection(Generic[V, E]):
 def index_column(values: list[Any]) -> list[IndexValue]:
     """Many values of one field as stores compare them."""
     kinds = set(map(type, values))
-    if kinds <= _TEXTS or (kinds == _NUMBERS and -(2**63) <= min(values) and max(values) < 2**63):
+    if kinds <= _TEXTS or (kinds == _NUMBERS and min(values) >= -(2**63) and max(values) < 2**63):
         return values
     return [index_value(value) for value in values]
 

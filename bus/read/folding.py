@@ -82,7 +82,7 @@ class Folding:
         failure: BaseException | None = None
         try:
             for recorded in events:
-                keys.append(key_of(recorded))
+                keys.append(key_of(recorded))  # noqa: PERF401  # Those before one that fails are wanted.
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:
@@ -96,10 +96,10 @@ class Folding:
 
     def _sound_touches(self, events: Sequence[Recorded[Event]], keys: Sequence[str | tuple[str, ...]]) -> list[Touch]:
         """The events with their keys, which may be fewer; raises `Poisoned` for the first that are none."""
-        if set(map(type, keys)) == {str}:
-            # Those that are known by their views were looked at before.
-            if are_ids(set(keys).difference(self._cache)):
-                return list(map(Touch, events, zip(keys, strict=True)))
+        alone = [own for own in keys if isinstance(own, str)]
+        # Those that are known by their views were looked at before.
+        if len(alone) == len(keys) and are_ids(set(alone).difference(self._cache)):
+            return list(map(Touch, events, zip(alone, strict=False)))
         found: list[Touch] = []
         for recorded, own in zip(events, keys, strict=False):
             try:
@@ -156,7 +156,8 @@ class Folding:
 
     def _read(self, key: str, payload: bytes) -> View:
         try:
-            return self._decode(payload)
+            view: View = self._decode(payload)
+            return view
         except DECODE_ERRORS as error:
             what = f"{self._projection.view.__name__} ({in_words(error)})"
             raise StaleShape(
@@ -187,7 +188,7 @@ class Folding:
         if before is None:
             cache = self._cache
             before = {key: cache[key] for touch in touches for key in touch.keys}
-        views = dict(before)
+        views: dict[str, View | None] = dict(before)
         for touch in touches:
             for key in touch.keys:
                 try:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -42,6 +43,10 @@ class Slice(msgspec.Struct, frozen=True):
     """When the event that follows the position was recorded, whether or not it can be read."""
 
 
+Work: TypeAlias = Callable[[Slice], Awaitable[bool]]
+"""What can be done with a page before its turn; returns whether the page after it is wanted too."""
+
+
 class Ahead(msgspec.Struct, eq=False):
     """A page that is being read before it is asked for."""
 
@@ -51,8 +56,8 @@ class Ahead(msgspec.Struct, eq=False):
     """Stays None where it could not be read."""
 
 
-_PAGES_AHEAD = 2
-"""One is worked on while the one before it is being committed; the other is then there in time."""
+_PAGES_AHEAD = 3
+"""Two are worked on while the one before them is being committed; the third is then there in time."""
 
 
 class Subscription:
@@ -90,6 +95,8 @@ class Subscription:
         """Position of the first event that was read last, and when it was recorded."""
         self._ahead: list[Ahead] = []
         """Pages that follow each other, each of which begins where the one before it was known to end."""
+        self._work: Work | None = None
+        """What is done with those pages."""
         self._tasks: TaskGroup | None = None
         """Where pages are read ahead, while there is one."""
         self._signal = Signal(new_reply)
@@ -133,23 +140,26 @@ class Subscription:
         # What an earlier group was about to read nobody will finish.
         self._ahead = []
 
-    async def work_ahead(self, last: Checkpoint, work: Callable[[Slice], Awaitable[None]]) -> None:
-        """Has `work` done on the page after `last`, in a task, where that is being read; `next` will give the same one.
+    async def work_ahead(self, last: Checkpoint, work: Work) -> None:
+        """Has `work` done on the pages after `last`, in a task, as long as it asks for more; `next` will give the same.
 
-        Returns when the work has begun, where the page is there already.
+        It ends where other work is to be done, from another place on. Returns when it has begun, where a page is there.
         """
-        ahead = next((one for one in self._ahead if one.after == last.position), None)
-        if ahead is None or self._tasks is None:
-            return
+        self._work = work
+        if self._tasks is not None and self._page_ahead(last) is not None:
+            self._tasks.start_soon(self._work_ahead, last, work)
+            await anyio.lowlevel.checkpoint()
 
-        async def worked() -> None:
+    async def _work_ahead(self, last: Checkpoint, work: Work) -> None:
+        while (ahead := self._page_ahead(last)) is not None:
             if not ahead.is_read.is_set():
                 await ahead.is_read.wait()
-            if ahead.found is not None:
-                await work(ahead.found)
+            if ahead.found is None or self._work is not work or not await work(ahead.found):
+                return
+            last = ahead.found.last
 
-        self._tasks.start_soon(worked)
-        await anyio.lowlevel.checkpoint()
+    def _page_ahead(self, last: Checkpoint) -> Ahead | None:
+        return next((one for one in self._ahead if one.after == last.position), None)
 
     async def _read(self, last: Checkpoint, limit: int) -> Slice | None:
         """The next page; while it is worked on, those after it are read."""

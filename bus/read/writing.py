@@ -41,8 +41,11 @@ class Attempt(Protocol):
         """The keys of the views that it changes; None where those are unknown."""
         ...
 
-    async def foresee(self, batch: Slice) -> None:
-        """Begins on the slice that follows, as it will be if this one is committed; changes and raises nothing."""
+    async def foresee(self, batch: Slice) -> bool:
+        """Begins on a slice that follows, as it will be if this one is committed; changes and raises nothing.
+
+        Returns whether the one after that may be begun on as well.
+        """
         ...
 
     def done(self) -> None:
@@ -95,8 +98,8 @@ class ViewAttempt:
         self._folded = folded
         self.changes = changes
 
-    async def foresee(self, batch: Slice) -> None:
-        await self._writing.foresight.look(batch, self._folded)
+    async def foresee(self, batch: Slice) -> bool:
+        return await self._writing.foresight.look(batch, self._folded)
 
     async def commit(self) -> bool:
         try:
