@@ -8,7 +8,7 @@ import msgspec
 
 from bus.core.errors import in_words
 from bus.core.limits import Limits
-from bus.core.messages import REMOVED, Event, Recorded, View
+from bus.core.messages import REMOVED, Event, Recorded, Removed, View
 from bus.core.names import are_ids, id_fault
 from bus.core.projection import Projection
 from bus.core.schema import DECODE_ERRORS
@@ -192,11 +192,11 @@ class Folding:
         for touch in touches:
             for key in touch.keys:
                 try:
-                    after = project(views[key], touch.recorded, key)
-                    if isinstance(after, view_type):
-                        views[key] = after
-                    elif after is REMOVED:
+                    after: View | Removed = project(views[key], touch.recorded, key)
+                    if after is REMOVED:
                         views[key] = None
+                    elif isinstance(after, view_type):
+                        views[key] = after
                     else:
                         raise TypeError(
                             f"project returned {after!r}, which is neither a {view_type.__name__} nor REMOVED"

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from bus import MemoryEventStore
@@ -90,16 +89,18 @@ async def test_work_ahead_ends_where_other_work_is_wanted() -> None:
 
         async def work(page: Slice) -> bool:
             seen.append("work")
-            await anyio.lowlevel.checkpoint()
+            await go_on.wait()
             return True
 
         async def other(page: Slice) -> bool:
             seen.append("other")
             return False
 
-        await anyio.wait_all_tasks_blocked()
+        go_on = anyio.Event()
         await subscription.work_ahead(first.last, work)
+        await anyio.wait_all_tasks_blocked()
         await subscription.work_ahead(first.last, other)
+        go_on.set()
         await anyio.wait_all_tasks_blocked()
         assert seen == ["work", "other"]
 
