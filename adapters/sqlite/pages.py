@@ -25,7 +25,10 @@ def _together(column: str) -> str:
     return f"CAST(json_group_array({column}) AS BLOB)"
 
 
-TOGETHER: Final = f"WITH page({', '.join(_COLUMNS)}) AS ({PAGE}) SELECT {', '.join(map(_together, _COLUMNS))} FROM page"
+_NAMES: Final = ", ".join(_COLUMNS)
+_AGGREGATES: Final = ", ".join(map(_together, _COLUMNS))
+
+TOGETHER: Final = f"WITH page({_NAMES}) AS ({PAGE}) SELECT {_AGGREGATES} FROM page"
 """The query of a page in one row: each column as a JSON array, bytes as an array of sizes and all of them together."""
 
 _decode = msgspec.json.Decoder(list[Any]).decode
