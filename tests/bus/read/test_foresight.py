@@ -7,8 +7,10 @@ import pytest
 
 from bus.core.stored import ViewChanges, ViewTable
 from bus.memory import MemoryViewStore
+from bus.read.folding import Poisoned
+from bus.read.parking import Failure
 from bus.read.writing import ViewAttempt, ViewWriting
-from tests.bus.read.test_writing import START, deposits, writing_of
+from tests.bus.read.test_writing import NOON, START, deposits, writing_of
 
 FIRST = deposits((1, "a"), (2, "b"))
 SECOND = deposits((3, "a"), (4, "c"))
@@ -164,3 +166,31 @@ async def test_an_attempt_waits_for_a_look_that_is_under_way(monkeypatch: pytest
         go_on.set()
         await anyio.wait_all_tasks_blocked()
         assert [one.changes for one in made] == [(await in_turn(2))[1]]
+
+
+PARKED = Failure(3, "it fails", 1, NOON, NOON)
+
+
+async def test_what_was_foreseen_of_a_key_that_is_to_wait_is_not_taken() -> None:
+    async with writing_of() as (writing, _):
+        first = await writing.attempt(FIRST, START, 0)
+        await first.foresee(SECOND)
+        await committed(first)
+        assert writing.park(Poisoned(3, ValueError("it fails"), "a"), PARKED) is None
+        second = await writing.attempt(SECOND, FIRST.last, 0)
+        assert [letter.key for letter in second.changes.parked] == ["a"]
+        assert [view.key for view in second.changes.put] == ["c"]
+
+
+async def test_nothing_is_foreseen_while_a_key_waits() -> None:
+    async with writing_of() as (writing, _):
+        assert writing.park(Poisoned(3, ValueError("it fails"), "a"), PARKED) is None
+        first = await writing.attempt(FIRST, START, 0)
+        assert not await first.foresee(SECOND)
+        await committed(first)
+        second = await writing.attempt(SECOND, FIRST.last, 0)
+        assert [letter.key for letter in second.changes.parked] == ["a"]
+        await committed(second)
+        assert not await second.foresee(THIRD)
+        third = await writing.attempt(THIRD, SECOND.last, 0)
+        assert [letter.key for letter in third.changes.parked] == ["a"], "it waits behind the first"
