@@ -297,12 +297,12 @@ def _load(
     connection: sqlite3.Connection, url: str, table: ViewTable, held: Table, keys: Sequence[str]
 ) -> Mapping[str, bytes]:
     try:
-        return _loaded(connection, held, [key for key in keys if text_fault(key) is None])
+        return loaded(connection, held, [key for key in keys if text_fault(key) is None])
     except DRIVER_ERRORS as error:
         raise gone(error, table, url) or unavailable(error, url) from error
 
 
-def _loaded(connection: sqlite3.Connection, held: Table, keys: Sequence[str]) -> dict[str, bytes]:
+def loaded(connection: sqlite3.Connection, held: Table, keys: Sequence[str]) -> dict[str, bytes]:
     """In one row, or in several where that would be longer than SQLite allows."""
     try:
         found, sizes, payloads = connection.execute(held.load(), (_encode(keys).decode(),)).fetchone()
@@ -310,7 +310,7 @@ def _loaded(connection: sqlite3.Connection, held: Table, keys: Sequence[str]) ->
         if len(keys) < 2:
             raise
         half = len(keys) // 2
-        return _loaded(connection, held, keys[:half]) | _loaded(connection, held, keys[half:])
+        return loaded(connection, held, keys[:half]) | loaded(connection, held, keys[half:])
     views: dict[str, bytes] = {}
     start = 0
     for key, size in zip(_decode_keys(found), _decode_sizes(sizes), strict=True):
