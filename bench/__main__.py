@@ -28,6 +28,7 @@ CASES: dict[str, Callable[[Settings], Iterator[Line]]] = {
     "commands.postgres.4processes": postgres.processes,
     "latency.postgres": postgres.latency,
     "projection.postgres": postgres.projection,
+    "projection.postgres.upserts": upserts.postgres,
     "input.worst": inputs.worst,
 }
 

@@ -22,11 +22,11 @@ def sqlite(settings: Settings) -> Iterator[Line]:
     """A million events into new views beside those that answer; then commands, with and without that beside them."""
     count = settings.commands or 1_000_000
     with folder() as path:
-        asyncio.run(fill(path / "bus.db", [*openings(), *deposits(count)]))
+        asyncio.run(fill(SqliteEventStore(path / "bus.db"), [*openings(), *deposits(count)]))
         yield asyncio.run(_rebuilt(path, len(openings()) + count))
     with folder() as path:
         events = min(count, 300_000)
-        asyncio.run(fill(path / "bus.db", [*openings(), *deposits(events)]))
+        asyncio.run(fill(SqliteEventStore(path / "bus.db"), [*openings(), *deposits(events)]))
         yield asyncio.run(_beside(path, settings.clients or 64, settings.turns))
 
 

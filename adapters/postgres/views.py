@@ -54,7 +54,7 @@ from bus.core.stored import (
     from_texts,
     indexed_elsewhere,
     text_fault,
-    view_fault,
+    views_fault,
 )
 from bus.core.transactions import Work
 
@@ -272,9 +272,8 @@ class PostgresViewStore(Desk):
         return {row[0]: row[1] for row in rows}
 
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
-        for view in changes.put:
-            if (fault := view_fault(view)) is not None:
-                raise ValueError(f"a view of {table.projection!r} cannot be kept, key or index is {fault}")
+        if (fault := views_fault(changes.put)) is not None:
+            raise ValueError(f"a view of {table.projection!r} cannot be kept, key or index is {fault}")
         held, put = self._table(table), changes.put
         removed = [key for key in changes.removed if text_fault(key) is None]
         rows = ([view.key for view in put], [view.payload for view in put])

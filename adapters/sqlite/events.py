@@ -26,6 +26,7 @@ from adapters.sqlite.event_schema import (
     STREAM_PAGES,
     stored_events,
 )
+from adapters.sqlite.pages import EVENTS_MIN, TOGETHER, rows_of
 from adapters.sqlite.paths import real_path, url_of
 from adapters.sqlite.readers import Readers, rows
 from adapters.sqlite.snapshots import find_snapshots, save_snapshots
@@ -116,7 +117,19 @@ class SqliteEventStore:
         return dict(await self._fetch(NAMES if self._schema_version >= 2 else NAMES_BEFORE_2))
 
     async def page(self, after: int, limit: int) -> Sequence[StoredEvent]:
-        return await self._events(PAGE, after, limit)
+        found = await self._page_in_one_row(after, limit) if limit >= EVENTS_MIN else None
+        return await self._events(PAGE, after, limit) if found is None else found
+
+    async def _page_in_one_row(self, after: int, limit: int) -> list[StoredEvent] | None:
+        """None where it cannot be read so, for whatever reason: row by row that is found out."""
+        self._opened()
+        try:
+            async with self._readers.lease() as connection:
+                (page,) = await rows(connection, TOGETHER, (after, limit))
+        except StoreUnavailable:
+            return None
+        found = rows_of(page)
+        return None if found is None else stored_events(found)
 
     async def stream_pages(self, after: Mapping[str, int], limit: int) -> Sequence[StoredEvent]:
         return await self._events(STREAM_PAGES, _versions(after), limit)

@@ -6,8 +6,11 @@ from contextlib import contextmanager
 
 from adapters.sqlite.errors import DATA_ERRORS, DRIVER_ERRORS, after_commit, unavailable
 
+HUGE_ROWS = 1_000
 LARGE_ROWS = 256
 SMALL_ROWS = 64
+VALUES_MAX = 32_766
+"""Of one statement, as SQLite is built."""
 
 
 @contextmanager
@@ -51,15 +54,17 @@ class ManyRows:
     """A statement that takes many rows at a time.
 
     Each step of a statement gives the interpreter's lock away and must win it back, against a busy event loop in up
-    to 5 ms: with `executemany` that is once a row. So rows go in by the hundred, with the rest in one statement of
-    fitting size, which the connection keeps prepared. `OR ROLLBACK` and `OR REPLACE` spare SQLite the journal that it
-    keeps for statements of many rows that may fail in the middle; with that they cost more than one row at a time.
+    to 5 ms: with `executemany` that is once a row. So rows go in by the hundred, or by the thousand, with the rest in
+    one statement of fitting size, which the connection keeps prepared. `OR ROLLBACK` and `OR REPLACE` spare SQLite the
+    journal that it keeps for statements of many rows that may fail in the middle; with that they cost more than one
+    row at a time.
     """
 
     def __init__(self, insert: str, columns: int) -> None:
         self._insert = insert
         self._columns = columns
         self._row = f"({','.join('?' * columns)})"
+        self._sizes = [size for size in (HUGE_ROWS, LARGE_ROWS) if size * columns <= VALUES_MAX]
         self._statements: dict[int, str] = {}
 
     def run(self, connection: sqlite3.Connection, values: list[object]) -> None:
@@ -67,7 +72,7 @@ class ManyRows:
         width = self._columns
         start, rows = 0, len(values) // width
         while rows:
-            size = LARGE_ROWS if rows >= LARGE_ROWS else min(rows, SMALL_ROWS)
+            size = next((some for some in self._sizes if rows >= some), min(rows, SMALL_ROWS))
             connection.execute(self._statement(size), values[start : start + size * width])
             start += size * width
             rows -= size

@@ -10,6 +10,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import msgspec
+
 from adapters.sqlite import builds
 from adapters.sqlite.builds import Tables
 from adapters.sqlite.database import Database, Synchronous, check_level, open_for_writing, reading_uri
@@ -48,15 +50,20 @@ from bus.core.projection import IndexValue
 from bus.core.stored import (
     Checkpoint,
     Claim,
+    StoredView,
     ViewChanges,
     ViewTable,
     dropped,
     text_fault,
-    view_fault,
+    views_fault,
 )
 from bus.core.transactions import Work
 
 T = TypeVar("T")
+
+_encode = msgspec.json.Encoder().encode
+_decode_keys = msgspec.json.Decoder(list[str]).decode
+_decode_sizes = msgspec.json.Decoder(list[int]).decode
 
 _KEYS_MAX = 4_096
 """Keys in one statement; SQLite allows 32,766."""
@@ -183,9 +190,8 @@ class SqliteViewStore:
         return await self._opened().run(job)
 
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
-        for view in changes.put:
-            if (fault := view_fault(view)) is not None:
-                raise ValueError(f"a view of {table.projection!r} cannot be kept, key or index is {fault}")
+        if (fault := views_fault(changes.put)) is not None:
+            raise ValueError(f"a view of {table.projection!r} cannot be kept, key or index is {fault}")
         held = self._table(table)
 
         def job() -> bool:
@@ -290,13 +296,27 @@ def _checkpoints(connection: sqlite3.Connection, wanted: Sequence[ViewTable]) ->
 def _load(
     connection: sqlite3.Connection, url: str, table: ViewTable, held: Table, keys: Sequence[str]
 ) -> Mapping[str, bytes]:
-    found: dict[str, bytes] = {}
     try:
-        for some in _padded([key for key in keys if text_fault(key) is None]):
-            found.update(connection.execute(held.select(len(some)), some).fetchall())
+        return loaded(connection, held, [key for key in keys if text_fault(key) is None])
     except DRIVER_ERRORS as error:
         raise gone(error, table, url) or unavailable(error, url) from error
-    return found
+
+
+def loaded(connection: sqlite3.Connection, held: Table, keys: Sequence[str]) -> dict[str, bytes]:
+    """In one row, or in several where that would be longer than SQLite allows."""
+    try:
+        found, sizes, payloads = connection.execute(held.load(), (_encode(keys).decode(),)).fetchone()
+    except sqlite3.DataError:
+        if len(keys) < 2:
+            raise
+        half = len(keys) // 2
+        return loaded(connection, held, keys[:half]) | loaded(connection, held, keys[half:])
+    views: dict[str, bytes] = {}
+    start = 0
+    for key, size in zip(_decode_keys(found), _decode_sizes(sizes), strict=True):
+        views[key] = payloads[start : start + size]
+        start += size
+    return views
 
 
 def _commit(connection: sqlite3.Connection, url: str, table: ViewTable, held: Table, changes: ViewChanges) -> bool:
@@ -310,15 +330,22 @@ def _commit(connection: sqlite3.Connection, url: str, table: ViewTable, held: Ta
                 change_letters(connection, held.key, changes)
             for some in _padded(changes.removed):
                 connection.execute(held.delete(len(some)), some)
-            values: list[Any] = []
-            for view in changes.put:
-                values += (view.key, view.payload, *view.index_values)
-            held.put.run(connection, values)
+            held.put.run(connection, _flat(changes.put, 2 + len(held.fields)))
     except LetterGone:
         return False
     except (sqlite3.IntegrityError, *DATA_ERRORS) as error:
         raise ValueError(f"{url} cannot hold a view: {error}") from error
     return True
+
+
+def _flat(views: Sequence[StoredView], width: int) -> list[Any]:
+    """The rows, one after the other."""
+    values: list[Any] = [None] * (len(views) * width)
+    values[::width] = [view.key for view in views]
+    values[1::width] = [view.payload for view in views]
+    for place in range(2, width):
+        values[place::width] = [view.index_values[place - 2] for view in views]
+    return values
 
 
 def _move(connection: sqlite3.Connection, table: Table, changes: ViewChanges) -> bool:

@@ -1,6 +1,7 @@
 """Names: how a class name becomes a wire name, and what events, ids, categories and streams may be called."""
 
 import re
+from collections.abc import Collection
 
 ID_BYTES_MAX = 200
 """An id is at most this many bytes of UTF-8, so that `category-id` fits every store's index."""
@@ -55,6 +56,16 @@ def id_fault(value: object) -> str | None:
     except UnicodeEncodeError:
         return "a text that is not valid Unicode (a lone surrogate)"
     return f"{size} bytes long, more than {ID_BYTES_MAX}" if size > ID_BYTES_MAX else None
+
+
+def are_ids(values: Collection[str]) -> bool:
+    """Whether all of these texts are ids; where they look unusual it says no, and `id_fault` tells."""
+    if not values:
+        return True
+    together = "".join(values)
+    return (
+        together.isascii() and "\0" not in together and "" not in values and len(max(values, key=len)) <= ID_BYTES_MAX
+    )
 
 
 def stream_of(category: str, aggregate_id: str) -> str:

@@ -2,9 +2,10 @@
 
 import enum
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from operator import attrgetter
 from typing import Any, Final, Generic, TypeAlias, TypeVar, get_origin
 from uuid import UUID
 
@@ -162,6 +163,26 @@ class Projection(Generic[V, E]):
     def index_values(self, view: View) -> tuple[IndexValue, ...]:
         """The values of the indexed fields, in the order of `indexes`, without those of several fields."""
         return tuple([index_value(getattr(view, name)) for name in self.fields])
+
+    def index_rows(self, views: Sequence[View]) -> list[tuple[IndexValue, ...]]:
+        """The same for many views of the projection's own type."""
+        if not self.fields:
+            return [()] * len(views)
+        columns = [index_column(list(map(attrgetter(name), views))) for name in self.fields]
+        return list(zip(*columns, strict=True))
+
+
+def index_column(values: list[Any]) -> list[IndexValue]:
+    """Many values of one field as stores compare them."""
+    kinds = set(map(type, values))
+    if kinds <= _TEXTS or (kinds == _NUMBERS and min(values) >= -(2**63) and max(values) < 2**63):
+        return values
+    return [index_value(value) for value in values]
+
+
+_TEXTS = {str, type(None)}
+_NUMBERS = {int}
+"""Kinds of values that stores compare as they are; the numbers where they have no more than 64 bits."""
 
 
 def index_value(value: object) -> IndexValue:

@@ -266,6 +266,20 @@ def view_fault(view: StoredView) -> str | None:
     return None
 
 
+def views_fault(views: Sequence[StoredView]) -> str | None:
+    """The same for many views: what is wrong with the first that no store can hold."""
+    columns: list[Sequence[IndexValue]] = [[view.key for view in views]]
+    columns += zip(*[view.index_values for view in views], strict=True)
+    for column in columns:
+        texts = [value for value in column if isinstance(value, str)]
+        # One look at all of them settles nearly every column.
+        if texts and text_fault("".join(texts)) is not None:
+            break
+    else:
+        return None
+    return next((fault for view in views if (fault := view_fault(view)) is not None), None)
+
+
 def text_fault(text: str) -> str | None:
     """Why no store can hold this text, or None: databases refuse NUL characters and lone surrogates."""
     if "\0" in text:

@@ -24,6 +24,7 @@ from bus.core.stored import (
     not_indexable,
     other_indexes,
     view_fault,
+    views_fault,
 )
 from bus.memory.opened import Opened
 
@@ -117,9 +118,8 @@ class MemoryViewStore(Opened):
 
     async def commit(self, table: ViewTable, changes: ViewChanges) -> bool:
         self.check_open()
-        for view in changes.put:
-            if (fault := view_fault(view)) is not None:
-                raise ValueError(f"a view of {table.projection!r} cannot be kept, key or index is {fault}")
+        if (fault := views_fault(changes.put)) is not None:
+            raise ValueError(f"a view of {table.projection!r} cannot be kept, key or index is {fault}")
         views = self._views(table)
         if views.checkpoint != changes.expected or (self.shared and views.epoch != changes.epoch):
             return False

@@ -84,6 +84,10 @@ class BatchAttempt:
         except StatementFailed as error:
             raise self._failed(error) from error
 
+    async def foresee(self, batch: Slice) -> bool:
+        # A user's function is not called before its turn.
+        return False
+
     def done(self) -> None:
         """Nothing of it is kept here."""
 

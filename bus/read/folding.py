@@ -1,7 +1,7 @@
 """Folding: applies a projection to a run of events, in memory, and finds the event that breaks it."""
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -9,10 +9,10 @@ import msgspec
 from bus.core.errors import in_words
 from bus.core.limits import Limits
 from bus.core.messages import REMOVED, Event, Recorded, Removed, View
-from bus.core.names import id_fault
+from bus.core.names import are_ids, id_fault
 from bus.core.projection import Projection
 from bus.core.schema import DECODE_ERRORS
-from bus.core.stored import StoredView, view_fault
+from bus.core.stored import StoredView, view_fault, views_fault
 
 
 class Poisoned(Exception):
@@ -66,42 +66,61 @@ class Folding:
     def __init__(self, projection: Projection[Any, Any], limits: Limits) -> None:
         self._projection = projection
         self._limits = limits
-        self._encode = msgspec.json.Encoder().encode
+        self._encode = msgspec.json.Encoder()
         self._decode = msgspec.json.Decoder(projection.view).decode
-        self._cache: OrderedDict[str, View | None] = OrderedDict()
+        self._cache: dict[str, View | None] = {}
+        """The least recently committed first."""
         self._sound: set[tuple[str, ...]] = set()
         """Combinations of keys that were looked at before: the same ones tend to come again."""
+        self.latest: Folded | None = None
+        """What was committed last, as long as what is remembered since then is only what it made of that."""
 
     def touches(self, events: Sequence[Recorded[Event]]) -> list[Touch]:
         """The keys of each event that is the projection's business."""
-        key_of, cache = self._projection.key, self._cache
+        key_of = self._projection.key
+        keys: list[str | tuple[str, ...]] = []
+        failure: BaseException | None = None
+        try:
+            for recorded in events:
+                keys.append(key_of(recorded))  # noqa: PERF401  # Those before one that fails are wanted.
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            # If one before it has keys that are none, then that comes first.
+            failure = error
+        found = self._sound_touches(events, keys)
+        if failure is not None:
+            recorded = events[len(keys)]
+            raise Poisoned(recorded.position, failure, recorded=recorded) from failure
+        return found
+
+    def _sound_touches(self, events: Sequence[Recorded[Event]], keys: Sequence[str | tuple[str, ...]]) -> list[Touch]:
+        """The events with their keys, which may be fewer; raises `Poisoned` for the first that are none."""
+        alone = [own for own in keys if isinstance(own, str)]
+        # Those that are known by their views were looked at before.
+        if len(alone) == len(keys) and are_ids(set(alone).difference(self._cache)):
+            return list(map(Touch, events, zip(alone, strict=False)))
         found: list[Touch] = []
-        for recorded in events:
+        for recorded, own in zip(events, keys, strict=False):
             try:
-                keys = key_of(recorded)
-                if isinstance(keys, str):
-                    keys = (keys,)
-                if keys != ():
-                    try:
-                        # Those of one key are known by its view, others by having been looked at.
-                        sound = keys.__class__ is tuple and (
-                            keys[0] in cache if len(keys) == 1 else keys in self._sound
-                        )
-                    except TypeError:
-                        # Something in it that cannot be hashed is no key, as `_check` will say.
-                        sound = False
-                    if not sound:
-                        self._check(keys)
-                    found.append(Touch(recorded, keys))
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException as error:
+                several = (own,) if isinstance(own, str) else own
+                if several != ():
+                    self._check(several)
+                    found.append(Touch(recorded, several))
+            except Exception as error:
                 raise Poisoned(recorded.position, error, recorded=recorded) from error
         return found
 
     def _check(self, keys: tuple[str, ...]) -> None:
         if not isinstance(keys, tuple):
             raise TypeError(f"key returned {keys!r}, which is neither a text nor a tuple of texts")
+        try:
+            # Those of one key are known by its view, others by having been looked at.
+            if keys[0] in self._cache if len(keys) == 1 else keys in self._sound:
+                return
+        except TypeError:
+            # Something in it that cannot be hashed is no key, as is told below.
+            pass
         if len(keys) > self._limits.event_keys_max:
             raise ValueError(f"key returned {len(keys)} keys, more than Limits.event_keys_max")
         for key in keys:
@@ -122,29 +141,58 @@ class Folding:
 
     def remember(self, keys: Sequence[str], payloads: Mapping[str, bytes]) -> None:
         """Takes views in as the store holds them; raises `StaleShape` for one that does not decode."""
-        for key in keys:
-            payload = payloads.get(key)
-            try:
-                self._cache[key] = None if payload is None else self._decode(payload)
-            except DECODE_ERRORS as error:
-                what = f"{self._projection.view.__name__} ({in_words(error)})"
-                raise StaleShape(
-                    f"the stored view of key {key!r} does not decode as {what}: "
-                    "raise the projection's version when the view changes its shape"
-                ) from error
+        self._cache.update(self.read(keys, payloads))
 
-    def fold(self, touches: Sequence[Touch]) -> Folded:
-        """Folds the events into views that are all remembered; changes nothing that is remembered."""
-        project = self._projection.project
-        view_type = self._projection.view
+    def read(self, keys: Sequence[str], payloads: Mapping[str, bytes]) -> dict[str, View | None]:
+        """The views of these keys as the store holds them; raises `StaleShape` for one that does not decode."""
+        views: dict[str, View | None] = dict.fromkeys(keys)
+        try:
+            views.update(zip(payloads, map(self._decode, payloads.values()), strict=True))
+        except DECODE_ERRORS:
+            for key, payload in payloads.items():
+                self._read(key, payload)
+            raise
+        return views
+
+    def _read(self, key: str, payload: bytes) -> View:
+        try:
+            view: View = self._decode(payload)
+            return view
+        except DECODE_ERRORS as error:
+            what = f"{self._projection.view.__name__} ({in_words(error)})"
+            raise StaleShape(
+                f"the stored view of key {key!r} does not decode as {what}: "
+                "raise the projection's version when the view changes its shape"
+            ) from error
+
+    def recall(
+        self, touches: Sequence[Touch], staged: Mapping[str, View | None]
+    ) -> tuple[dict[str, View | None], list[str]]:
+        """The views before these events, where `staged` ones are committed first, and keys of those to be read."""
         views: dict[str, View | None] = {}
         cache = self._cache
+        missing: list[str] = []
+        for key in {key: None for touch in touches for key in touch.keys}:
+            if key in staged:
+                views[key] = staged[key]
+            elif key in cache:
+                views[key] = cache[key]
+            else:
+                missing.append(key)
+        return views, missing
+
+    def fold(self, touches: Sequence[Touch], before: Mapping[str, View | None] | None = None) -> Folded:
+        """Folds the events into the views before them, by default those remembered; changes nothing that is."""
+        project = self._projection.project
+        view_type = self._projection.view
+        if before is None:
+            cache = self._cache
+            before = {key: cache[key] for touch in touches for key in touch.keys}
+        views: dict[str, View | None] = dict(before)
         for touch in touches:
-            recorded = touch.recorded
             for key in touch.keys:
-                before = views[key] if key in views else cache[key]
                 try:
-                    after: View | Removed = project(before, recorded, key)
+                    after: View | Removed = project(views[key], touch.recorded, key)
                     if after is REMOVED:
                         views[key] = None
                     elif isinstance(after, view_type):
@@ -156,19 +204,47 @@ class Folding:
                 except (KeyboardInterrupt, SystemExit):
                     raise
                 except BaseException as error:
+                    recorded = touch.recorded
                     raise Poisoned(recorded.position, error, key, recorded=recorded) from error
         return self._stored(views, touches)
 
     def _stored(self, views: dict[str, View | None], touches: Sequence[Touch]) -> Folded:
+        kept = {key: view for key, view in views.items() if view is not None}
+        removed = tuple([key for key, view in views.items() if view is None]) if len(kept) < len(views) else ()
+        put = self._together(kept)
+        if put is None:
+            put = self._one_by_one(kept, touches)
+        # From here on the projection is given what a restart would give it.
+        views.update(kept)
+        return Folded(views, put, removed)
+
+    def _together(self, views: dict[str, View]) -> tuple[StoredView, ...] | None:
+        """As they are stored, at half the price of one by one; None where that must tell what is wrong with one.
+
+        In place of the given views it leaves what is read back.
+        """
+        made = list(views.values())
+        try:
+            # A line of JSON holds no line feed, except where a view quotes JSON that it was given.
+            payloads = self._encode.encode_lines(made).split(b"\n")
+            if payloads.pop() or len(payloads) != len(made):
+                return None
+            back = list(map(self._decode, payloads))
+            if back != made:
+                return None
+            put = tuple(map(StoredView, views, payloads, self._projection.index_rows(made)))
+        except Exception:
+            return None
+        if views_fault(put) is not None:
+            return None
+        views.update(zip(views, back, strict=True))
+        return put
+
+    def _one_by_one(self, views: dict[str, View], touches: Sequence[Touch]) -> tuple[StoredView, ...]:
         put: list[StoredView] = []
-        removed: list[str] = []
         for key, view in views.items():
-            if view is None:
-                removed.append(key)
-                continue
             try:
-                payload = self._encode(view)
-                # From here on the projection is given what a restart would give it.
+                payload = self._encode.encode(view)
                 views[key] = self._decode(payload)
                 if views[key] != view:
                     raise ValueError(f"{view!r} would be read back differently")
@@ -178,20 +254,24 @@ class Folding:
                 put.append(stored)
             except Exception as error:
                 raise _unstorable(key, touches, error) from error
-        return Folded(views, tuple(put), tuple(removed))
+        return tuple(put)
 
     def commit(self, folded: Folded) -> None:
         """Remembers what is now in the store, and forgets what was not used for longest."""
         cache = self._cache
-        for key, view in folded.views.items():
-            cache[key] = view
-            cache.move_to_end(key)
-        while len(cache) > self._limits.cached_views_max:
-            cache.popitem(last=False)
+        for key in folded.views:
+            cache.pop(key, None)
+        cache.update(folded.views)
+        excess = len(cache) - self._limits.cached_views_max
+        if excess > 0:
+            for key in list(islice(cache, excess)):
+                del cache[key]
+        self.latest = folded
 
     def forget(self) -> None:
         """Reads everything from the store again: for when nobody knows what it holds."""
         self._cache.clear()
+        self.latest = None
 
 
 def _unstorable(key: str, touches: Sequence[Touch], error: Exception) -> Poisoned:

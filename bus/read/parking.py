@@ -40,6 +40,11 @@ class Parking:
         self.is_known = True
 
     @property
+    def is_idle(self) -> bool:
+        """Whether it is known that no key waits, nor is about to."""
+        return self.is_known and not self.letters and not self._failures
+
+    @property
     def keys(self) -> int:
         """Keys that wait, or are about to."""
         return len(self.letters.keys() | self._failures.keys())

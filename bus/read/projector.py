@@ -284,7 +284,11 @@ class Projector:
             self._stop(batch.fault.position, str(batch.fault), batch.fault)
             return
         epoch = self._begun.epoch if self._begun is not None else 0
-        await self._commit(await self._writing.attempt(batch, self._checkpoint, epoch))
+        attempt = await self._writing.attempt(batch, self._checkpoint, epoch)
+        if self._pace is None and self._setbacks.until is None:
+            # Beside what answers each batch is measured by itself; and after a failure nothing is taken for granted.
+            await self._subscription.work_ahead(batch.last, attempt.foresee)
+        await self._commit(attempt)
         # Stores that answer at once must not keep the event loop from everybody else while much is to be read.
         await anyio.lowlevel.checkpoint()
 

@@ -1,10 +1,12 @@
 """Subscription: an ordered reading of the store, in pages while it is behind and from the feed when it is level."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 import anyio
+import anyio.lowlevel
 import msgspec
 from anyio.abc import TaskGroup
 
@@ -41,12 +43,21 @@ class Slice(msgspec.Struct, frozen=True):
     """When the event that follows the position was recorded, whether or not it can be read."""
 
 
-class Ahead(msgspec.Struct):
+Work: TypeAlias = Callable[[Slice], Awaitable[bool]]
+"""What can be done with a page before its turn; returns whether the page after it is wanted too."""
+
+
+class Ahead(msgspec.Struct, eq=False):
     """A page that is being read before it is asked for."""
 
     after: int
-    reply: Reply
-    """Gets a slice, or None where it could not be read."""
+    is_read: anyio.Event
+    found: Slice | None = None
+    """Stays None where it could not be read."""
+
+
+_PAGES_AHEAD = 3
+"""Two are worked on while the one before them is being committed; the third is then there in time."""
 
 
 class Subscription:
@@ -82,8 +93,10 @@ class Subscription:
         self._is_interrupted = False
         self._first: tuple[int, datetime | None] = 0, None
         """Position of the first event that was read last, and when it was recorded."""
-        self._new_reply = new_reply
-        self._ahead: Ahead | None = None
+        self._ahead: list[Ahead] = []
+        """Pages that follow each other, each of which begins where the one before it was known to end."""
+        self._work: Work | None = None
+        """What is done with those pages."""
         self._tasks: TaskGroup | None = None
         """Where pages are read ahead, while there is one."""
         self._signal = Signal(new_reply)
@@ -125,34 +138,66 @@ class Subscription:
         """From now on pages are read while those before them are worked on, in tasks of this group."""
         self._tasks = tasks
         # What an earlier group was about to read nobody will finish.
-        self._ahead = None
+        self._ahead = []
+
+    async def work_ahead(self, last: Checkpoint, work: Work) -> None:
+        """Has `work` done on the pages after `last`, in a task, as long as it asks for more; `next` will give the same.
+
+        It ends where other work is to be done, from another place on. Returns when it has begun, where a page is there.
+        """
+        self._work = work
+        if self._tasks is not None and self._page_ahead(last) is not None:
+            self._tasks.start_soon(self._work_ahead, last, work)
+            await anyio.lowlevel.checkpoint()
+
+    async def _work_ahead(self, last: Checkpoint, work: Work) -> None:
+        while (ahead := self._page_ahead(last)) is not None:
+            if not ahead.is_read.is_set():
+                await ahead.is_read.wait()
+            if ahead.found is None or self._work is not work or not await work(ahead.found):
+                return
+            last = ahead.found.last
+
+    def _page_ahead(self, last: Checkpoint) -> Ahead | None:
+        return next((one for one in self._ahead if one.after == last.position), None)
 
     async def _read(self, last: Checkpoint, limit: int) -> Slice | None:
-        """The next page; while it is worked on, the one after it is read."""
-        ahead, self._ahead = self._ahead, None
+        """The next page; while it is worked on, those after it are read."""
         found: Slice | None = None
-        if ahead is not None and ahead.after == last.position:
-            found = await ahead.reply
+        if self._ahead and self._ahead[0].after == last.position:
+            ahead = self._ahead[0]
+            await ahead.is_read.wait()
+            found = ahead.found
+            if self._ahead and self._ahead[0] is ahead:
+                del self._ahead[0]
         if found is None or found.read > limit:
+            self._ahead = []
             page = await self._store.page(last.position, limit)
             if not page:
                 return None
             found = self._from_store(last, page)
-        if found.read == self._page_events_max and found.fault is None and self._tasks is not None:
-            self._ahead = Ahead(found.last.position, self._new_reply())
-            self._tasks.start_soon(self._read_ahead, self._ahead, found.last)
+        self._read_on(self._ahead[-1].found if self._ahead else found)
         return found
 
+    def _read_on(self, before: Slice | None) -> None:
+        """Has the page after this one read, if it is known and full, and there is room for another."""
+        if self._tasks is None or before is None or len(self._ahead) >= _PAGES_AHEAD:
+            return
+        if before.read == self._page_events_max and before.fault is None:
+            ahead = Ahead(before.last.position, anyio.Event())
+            self._ahead.append(ahead)
+            self._tasks.start_soon(self._read_ahead, ahead, before.last)
+
     async def _read_ahead(self, ahead: Ahead, last: Checkpoint) -> None:
-        found: Slice | None = None
         try:
             if page := await self._store.page(last.position, self._page_events_max):
-                found = self._from_store(last, page)
+                ahead.found = self._from_store(last, page)
         except Exception as error:
             # Whoever asks for the page will meet it, and deal with it.
             log.debug("a page was not read ahead", store=self._store.url, error=told(error))
-        if not ahead.reply.is_done:
-            ahead.reply.set_result(found)
+        ahead.is_read.set()
+        if self._ahead and self._ahead[-1] is ahead:
+            self._read_on(ahead.found)
 
     def interrupt(self) -> None:
         """Lets `next` wait no longer: its caller has something else to do."""
@@ -191,19 +236,26 @@ class Subscription:
 
     def _from_store(self, last: Checkpoint, page: Sequence[StoredEvent]) -> Slice:
         events: list[Recorded[Event]] = []
-        old = self._schema.upcasters
-        for read, stored in enumerate(page):
+        names, current, old = self._names, self._schema.by_name, self._schema.upcasters
+        read = self._schema.recorded
+        for place, stored in enumerate(page):
             try:
-                if self._is_wanted(stored):
-                    recorded = self._schema.recorded(stored)
+                if stored.name in names and stored.name in current:
+                    events += read(stored)
+                elif self._is_wanted(stored):
+                    recorded = read(stored)
                     if stored.name in old:
                         recorded = [one for one in recorded if one.event.__class__ in self._types]
                     events += recorded
             except Unreadable as fault:
-                return Slice(events, last, read, None, fault, oldest_at=page[0].recorded_at)
-            last = Checkpoint(stored.position, self._store.identity, stored.stream, stored.version)
+                before = last if place == 0 else self._checkpoint(page[place - 1])
+                return Slice(events, before, place, None, fault, oldest_at=page[0].recorded_at)
+        last = self._checkpoint(page[-1])
         is_live = last.position >= self._feed.head
         return Slice(events, last, len(page), page[-1].recorded_at, None, is_live, page[0].recorded_at)
+
+    def _checkpoint(self, stored: StoredEvent) -> Checkpoint:
+        return Checkpoint(stored.position, self._store.identity, stored.stream, stored.version)
 
     def _is_wanted(self, stored: StoredEvent) -> bool:
         """Whether the event is to be decoded: an unknown one is, unless it can only be another aggregate's business."""

@@ -1,12 +1,14 @@
 """Writing: what a slice of events makes of the views, and the commit of it together with the checkpoint."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from bus.core.projection import PARK, Projection
 from bus.core.stored import Checkpoint, ViewChanges, ViewTable
 from bus.ports import ViewStore
 from bus.read.folding import Folded, Folding, Poisoned, Touch
+from bus.read.foresight import Foresight
 from bus.read.parking import Failure, Parking
 from bus.read.replaying import Replaying
 from bus.read.requests import Requests
@@ -37,6 +39,13 @@ class Attempt(Protocol):
     @property
     def changed(self) -> frozenset[str] | None:
         """The keys of the views that it changes; None where those are unknown."""
+        ...
+
+    async def foresee(self, batch: Slice) -> bool:
+        """Begins on a slice that follows, as it will be if this one is committed; changes and raises nothing.
+
+        Returns whether the one after that may be begun on as well.
+        """
         ...
 
     def done(self) -> None:
@@ -89,6 +98,9 @@ class ViewAttempt:
         self._folded = folded
         self.changes = changes
 
+    async def foresee(self, batch: Slice) -> bool:
+        return await self._writing.foresight.look(batch, self._folded)
+
     async def commit(self) -> bool:
         try:
             return await self._writing.view_store.commit(self._writing.table, self.changes)
@@ -115,6 +127,7 @@ class ViewWriting:
         self.folding = Folding(projection, services.limits)
         self.parking = Parking(table)
         self.view_store: ViewStore = services.view_store
+        self.foresight = Foresight(self.folding, self.parking, partial(self.view_store.load, table), services.clock)
         self._projection = projection
         self._clock = services.clock
         self._keys_max = services.limits.parked_keys_max
@@ -141,13 +154,18 @@ class ViewWriting:
             self.parking.begin(await self.view_store.parked(self.table))
 
     def forget(self) -> None:
-        self.folding.forget()
+        self.forget_views()
         self.parking.forget()
 
     def forget_views(self) -> None:
+        self.foresight.forget()
         self.folding.forget()
 
     async def attempt(self, batch: Slice, checkpoint: Checkpoint, epoch: int) -> ViewAttempt:
+        if (foreseen := await self.foresight.seen(batch)) is not None:
+            folded = foreseen.folded
+            changes = ViewChanges(checkpoint, batch.last, folded.put, folded.removed, epoch)
+            return ViewAttempt(self, batch, folded, changes, foreseen.started)
         started = self._clock.monotonic()
         touches, letters = self.parking.divert(self.folding.touches(batch.events), self._clock.now())
         folded = await self._fold(touches)

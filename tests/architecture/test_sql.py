@@ -46,7 +46,7 @@ BUILT = {
 
 PASSED = {
     "self._statement(size)",
-    "held.select(len(some))",
+    "held.load()",
     "held.delete(len(some))",
     "statement",
     "create_table",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from adapters.sqlite.errors import CommitInDoubt
-from adapters.sqlite.transaction import LARGE_ROWS, SMALL_ROWS, ManyRows, transaction
+from adapters.sqlite.transaction import HUGE_ROWS, LARGE_ROWS, SMALL_ROWS, VALUES_MAX, ManyRows, transaction
 from bus.core.errors import StoreUnavailable
 from tests.adapters.sqlite.files import FailingConnection
 
@@ -79,7 +79,7 @@ def test_the_first_error_survives_a_rollback_that_fails_too(connection: FailingC
 
 
 @pytest.mark.parametrize(
-    "rows", [0, 1, SMALL_ROWS - 1, SMALL_ROWS, SMALL_ROWS + 1, LARGE_ROWS, 2 * LARGE_ROWS + SMALL_ROWS + 3]
+    "rows", [0, 1, SMALL_ROWS - 1, SMALL_ROWS, SMALL_ROWS + 1, LARGE_ROWS, HUGE_ROWS + 2 * LARGE_ROWS + SMALL_ROWS + 3]
 )
 def test_many_rows_are_inserted_each_once(connection: FailingConnection, rows: int) -> None:
     values: list[object] = []
@@ -91,4 +91,13 @@ def test_many_rows_are_inserted_each_once(connection: FailingConnection, rows: i
 
 def test_many_rows_are_not_too_many_values_for_a_statement() -> None:
     # The least that SQLite is built with since 2020 is 32,766; the widest table here has 12 columns, views a few more.
-    assert LARGE_ROWS * 100 < 32_766
+    assert LARGE_ROWS * 100 < VALUES_MAX
+
+
+def test_a_wide_table_takes_fewer_rows_at_a_time() -> None:
+    connection = sqlite3.connect(":memory:")
+    width = VALUES_MAX // HUGE_ROWS + 1
+    connection.execute(f"CREATE TABLE t({', '.join([f'c{place}' for place in range(width)])})")
+    ManyRows("INSERT INTO t", width).run(connection, list(range(width * HUGE_ROWS)))
+    assert connection.execute("SELECT count(*), max(c0) FROM t").fetchone() == (HUGE_ROWS, width * (HUGE_ROWS - 1))
+    connection.close()

@@ -9,8 +9,10 @@ import anyio
 import pytest
 
 from adapters.sqlite import SqliteViewStore
+from adapters.sqlite.view_schema import table_of
+from adapters.sqlite.views import loaded
 from bus.core.errors import StoreUnavailable
-from bus.core.stored import Checkpoint, StoredView, ViewChanges
+from bus.core.stored import Checkpoint, StoredView, ViewChanges, ViewTable
 from tests.adapters.sqlite.files import raw
 from tests.contracts.letters import LetterLaws
 from tests.contracts.view_builds import ViewBuildLaws
@@ -114,3 +116,19 @@ async def test_a_commit_whose_caller_gave_up_is_whole_or_absent(tmp_path: Path) 
         checkpoint = (await store.prepare([PLAIN]))[PLAIN]
         assert dict(await store.load(PLAIN, ["k"])) == ({"k": b"1"} if checkpoint == FIRST else {})
         assert checkpoint in (START, FIRST, Checkpoint())
+
+
+def test_views_that_are_too_long_for_one_row_are_read_in_several() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    table = table_of(1, ViewTable("rows", 1))
+    for step in table.create():
+        connection.execute(step)
+    views = {f"key {number}": bytes([number]) * 400 for number in range(7)}
+    connection.executemany('INSERT INTO "view_1_rows_v1" VALUES (?, ?)', list(views.items()))
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 1_000)
+    assert loaded(connection, table, [*views, "another"]) == views
+    connection.execute("DELETE FROM view_1_rows_v1")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 100)
+    with pytest.raises(sqlite3.DataError, match="too big"):
+        loaded(connection, table, ["x" * 200])
+    connection.close()

@@ -6,6 +6,7 @@ import pytest
 
 from bus.core.names import (
     ID_BYTES_MAX,
+    are_ids,
     category_of,
     id_fault,
     id_of,
@@ -70,6 +71,13 @@ def test_a_category_has_no_dash_and_a_streams_name_comes_apart_again() -> None:
 @pytest.mark.parametrize("value", ["a", " ", "a-b", "é" * 100, "x" * ID_BYTES_MAX, "😀", "'; --", "\n"])
 def test_an_id(value: str) -> None:
     assert id_fault(value) is None
+
+
+@pytest.mark.parametrize("value", ["", "a\0b", "\ud800", "é" * 101, "x" * (ID_BYTES_MAX + 1)])
+def test_one_that_is_no_id_is_found_among_many(value: str) -> None:
+    assert are_ids(["a", "x" * ID_BYTES_MAX])
+    assert are_ids([])
+    assert not are_ids(["a", value, "b"])
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,13 @@ def test_fields_of_plain_types_can_be_indexed() -> None:
     indexes = ("name", "count", "ratio", "colour", "size", "at", "kind", "limited")
     projection = rows(indexes=indexes)
     row = Row("n", 1, 0.5, at=datetime(2013, 1, 1, tzinfo=UTC))
-    assert projection.index_values(row) == ("n", 1, 0.5, "red", 1, "2013-01-01T00:00:00.000000", "a", 0)
+    values = ("n", 1, 0.5, "red", 1, "2013-01-01T00:00:00.000000", "a", 0)
+    assert projection.index_values(row) == values
+    other = msgspec.structs.replace(row, name="m", count=2**63 - 1)
+    assert projection.index_rows([row, other]) == [values, projection.index_values(other)]
+    assert rows(indexes=()).index_rows([row, other]) == [(), ()]
+    with pytest.raises(TypeError, match="64 bits"):
+        projection.index_rows([row, msgspec.structs.replace(row, count=2**63)])
 
 
 @pytest.mark.parametrize(

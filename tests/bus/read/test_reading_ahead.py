@@ -7,7 +7,7 @@ import pytest
 
 from bus import MemoryEventStore
 from bus.core.stored import StoredEvent
-from bus.read.subscription import Subscription
+from bus.read.subscription import Slice, Subscription
 from tests.support.subscribing import DEPOSITED, Bench, positions
 
 
@@ -40,21 +40,69 @@ async def behind(bench: Bench, count: int) -> Subscription:
     return bench.subscription()
 
 
-async def test_a_page_is_read_while_the_one_before_it_is_worked_on() -> None:
+async def test_pages_are_read_while_the_one_before_them_is_worked_on() -> None:
     bench, store = told_bench()
     async with store, anyio.create_task_group() as tasks:
-        subscription = await behind(bench, 5)
+        subscription = await behind(bench, 11)
         subscription.read_ahead_in(tasks)
         found = [await subscription.next()]
         await anyio.wait_all_tasks_blocked()
-        assert store.asked == [0, 2]
-        for _ in range(2):
+        assert store.asked == [0, 2, 4, 6], "three, and no more while nobody takes one"
+        for _ in range(5):
             assert found[-1] is not None
             subscription.accept(found[-1].last)
             found.append(await subscription.next())
         await anyio.wait_all_tasks_blocked()
-        assert [positions(one.events) for one in found if one is not None] == [[1, 2], [3, 4], [5]]
-        assert store.asked == [0, 2, 4]
+        pages = [positions(one.events) for one in found if one is not None]
+        assert pages == [[1, 2], [3, 4], [5, 6], [7, 8], [9, 10], [11]]
+        assert store.asked == [0, 2, 4, 6, 8, 10]
+
+
+async def test_pages_that_follow_are_worked_on_before_they_are_given_as_long_as_more_are_wanted() -> None:
+    bench, store = told_bench()
+    async with store, anyio.create_task_group() as tasks:
+        subscription = await behind(bench, 10)
+        subscription.read_ahead_in(tasks)
+        first = await subscription.next()
+        assert first is not None
+        seen: list[Slice] = []
+
+        async def work(page: Slice) -> bool:
+            seen.append(page)
+            return len(seen) < 2
+
+        await subscription.work_ahead(first.last, work)
+        await anyio.wait_all_tasks_blocked()
+        assert [positions(page.events) for page in seen] == [[3, 4], [5, 6]]
+        subscription.accept(first.last)
+        assert await subscription.next() is seen[0]
+
+
+async def test_work_ahead_ends_where_other_work_is_wanted() -> None:
+    bench, store = told_bench()
+    async with store, anyio.create_task_group() as tasks:
+        subscription = await behind(bench, 10)
+        subscription.read_ahead_in(tasks)
+        first = await subscription.next()
+        assert first is not None
+        seen: list[str] = []
+
+        async def work(page: Slice) -> bool:
+            seen.append("work")
+            await go_on.wait()
+            return True
+
+        async def other(page: Slice) -> bool:
+            seen.append("other")
+            return False
+
+        go_on = anyio.Event()
+        await subscription.work_ahead(first.last, work)
+        await anyio.wait_all_tasks_blocked()
+        await subscription.work_ahead(first.last, other)
+        go_on.set()
+        await anyio.wait_all_tasks_blocked()
+        assert seen == ["work", "other"]
 
 
 async def test_a_page_that_could_not_be_read_ahead_is_read_when_it_is_asked_for() -> None:
