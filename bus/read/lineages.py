@@ -1,13 +1,13 @@
 """Lineages: opens the builds that the view store has, brings new ones to answer, and drops what they replaced."""
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import anyio
 
 from bus.core.builds import ANSWERING, BUILDING, REPLACED, Build
-from bus.core.errors import NotProjected, ViewsDropped
+from bus.core.errors import BusClosed, BusError, NotProjected, ViewsDropped
 from bus.core.letters import Request
 from bus.core.projection import Projection
 from bus.core.stored import Checkpoint, ViewTable, table_of
@@ -50,8 +50,10 @@ class Lineages:
         self._signal = Signal(services.new_reply)
         self._waiting: list[Reply] = []
         """Who waits until nothing is being built here."""
-        self._lock = anyio.Lock()
-        """One look at a time."""
+        self._asking: list[Reply] = []
+        """Who waits for a look that begins after they came."""
+        self._is_looking = False
+        """Whether the task runs that looks."""
         self._failures = 0
         self._is_started = False
         self._is_unclaimed = False
@@ -184,28 +186,46 @@ class Lineages:
         pause_s = self._limits.poll_interval_s if self._store.shared else math.inf
         # Where there are several builds of a projection there may be something to do at once.
         self.heard()
-        while True:
-            with anyio.CancelScope(deadline=anyio.current_time() + pause_s):
-                await self._signal.wait()
-            try:
-                pause_s = await self._look()
-                self._failures = 0
-            except Exception as error:
-                self._failures += 1
-                log.warning("builds cannot be looked at", store=self._store.url, error=told(error))
-                limits = self._limits
-                pause_s = backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, self._failures)
+        self._is_looking = True
+        try:
+            while True:
+                with anyio.CancelScope(deadline=anyio.current_time() + pause_s):
+                    await self._signal.wait()
+                asking, self._asking = self._asking, []
+                try:
+                    pause_s = await self._look(asking)
+                    self._failures = 0
+                except Exception as error:
+                    _tell(asking, error)
+                    self._failures += 1
+                    log.warning("builds cannot be looked at", store=self._store.url, error=told(error))
+                    limits = self._limits
+                    pause_s = backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, self._failures)
+                finally:
+                    # Also where it was cut off.
+                    _tell(asking, None)
+        finally:
+            self._is_looking = False
+            _tell(self._asking, None)
+            self._asking = []
 
     async def refresh(self) -> None:
-        """Looks now, for who has found that something has changed."""
-        await self._look()
+        """Returns after a look that began since the call, for who has found that something has changed.
 
-    async def _look(self) -> float:
+        Whoever gives up meanwhile leaves it undisturbed. Raises what the view store raises, and `BusClosed`.
+        """
+        if self._is_looking:
+            reply = self._services.new_reply()
+            self._asking.append(reply)
+            self._signal.set()
+            failure: Exception | None = await reply
+            if failure is not None:
+                raise failure.copy() if isinstance(failure, BusError) else failure
+        if not self._is_looking:
+            raise BusClosed("the bus was closed while other views were looked for. Ask inside its `async with` block")
+
+    async def _look(self, asking: Sequence[Reply]) -> float:
         """Acts on what the view store has; returns after how many seconds there may be more to do."""
-        async with self._lock:
-            return await self._act()
-
-    async def _act(self) -> float:
         builds = await self._store.builds()
         pause_s = self._limits.poll_interval_s if self._store.shared else math.inf
         failure: Exception | None = None
@@ -217,6 +237,8 @@ class Lineages:
                 failure = failure or error
         if not self.busy():
             self._wake()
+        # What could not be done is tried again, and is not theirs.
+        _tell(asking, None)
         if failure is not None:
             raise failure
         return pause_s
@@ -327,7 +349,7 @@ class Lineages:
 
     def busy(self) -> list[str]:
         """What is being built here, in words."""
-        building = [(name, lineage.building) for name, lineage in self.lineages.items()]
+        building = [(name, lineage.building or lineage.coming) for name, lineage in self.lineages.items()]
         return [f"{name} {one.title}" for name, one in building if one is not None and one.is_here]
 
     async def wait_built(self) -> None:
@@ -339,3 +361,9 @@ class Lineages:
                 await reply
             finally:
                 self._waiting.remove(reply)
+
+
+def _tell(asking: Iterable[Reply], outcome: Exception | None) -> None:
+    for reply in asking:
+        if not reply.is_done:
+            reply.set_result(outcome)
