@@ -74,7 +74,7 @@ class Rebuilding:
     async def _outcome(self, request: Request, lineage: Lineage, keeper: Keeper) -> tuple[bool, str]:
         if request.action in ("retry", "discard"):
             return False, f"the views of version {request.version} are no longer there, nor are their letters"
-        if isinstance(lineage.projection, BatchProjection):
+        if isinstance(lineage.projection, BatchProjection) and request.action != "drop":
             return False, "a batch projection writes tables of its own: raise its version to fill others anew"
         if request.action == "rebuild":
             return await self._rebuild(lineage)

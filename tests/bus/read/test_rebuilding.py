@@ -1,8 +1,11 @@
 """Rebuilding: what is asked of a projection's builds is carried out where what answers is run, and answered."""
 
-import anyio
+import dataclasses
 
-from bus import Bus, Limits, MemoryEventStore, MemoryViewStore
+import anyio
+import msgspec
+
+from bus import Bus, Limits, MemoryEventStore, MemoryViewStore, Transaction
 from bus.core.letters import Request
 from bus.core.stored import ViewTable
 from bus.read.lineage import Lineage
@@ -19,7 +22,9 @@ from tests.support.building import (
     states_of,
 )
 from tests.support.ledger import LEDGER, Deposit, balances
+from tests.support.lines import Own, bookkeeping, lines
 from tests.support.projecting import of
+from tests.support.sql_views import ToldSqlViewStore
 
 LIMITS = Limits(poll_interval_s=0.5)
 
@@ -142,3 +147,25 @@ async def test_what_is_another_process_s_business_is_forgotten_here_and_not_answ
         answered = await views.asked(request.id)
         assert answered is not None
         assert "nothing to switch to" in answered.answer
+
+
+async def nothing(transaction: Transaction) -> None:
+    """The tables of the version before are taken over as they are."""
+
+
+async def test_the_version_before_of_a_batch_projection_is_dropped_by_its_number() -> None:
+    events, views, own = MemoryEventStore(), ToldSqlViewStore(), Own()
+    for version in (1, 2):
+        projection = lines(version=version)
+        if version == 2:
+            projection = dataclasses.replace(projection, setup=nothing)
+        application = bookkeeping(own.reads, projection)
+        async with Bus(application, event_store=events, view_store=views, limits=LIMITS) as bus:
+            await bus.send(Deposit("a"))
+            await bus.wait_settled()
+            assert (await bus.ask_projection("lines", "rebuild")).is_done is False
+            if version == 2:
+                request = msgspec.structs.replace(request_for("drop", version=2, to_drop=(1, None)), projection="lines")
+                done = await ask(bus, views.kept, request)
+                assert (done.is_done, done.answer) == (True, "version 1 was dropped")
+                assert await states_of(views.kept, "lines") == [(2, 0, "answering")]
