@@ -7,7 +7,7 @@ from functools import partial
 import anyio
 
 from bus.core.builds import ANSWERING, BUILDING, REPLACED, Build
-from bus.core.errors import BusClosed, BusError, NotProjected, ViewsDropped
+from bus.core.errors import BusClosed, BusError, NotProjected, ViewsDropped, ViewsMismatch
 from bus.core.letters import Request
 from bus.core.projection import Projection
 from bus.core.stored import Checkpoint, ViewTable, table_of
@@ -55,6 +55,8 @@ class Lineages:
         self._is_looking = False
         """Whether the task runs that looks."""
         self._failures = 0
+        self._refused: set[tuple[str, int, int]] = set()
+        """Places of builds that are of another event store."""
         self._is_started = False
         self._is_unclaimed = False
         """Whether there are projectors whose leases have not been asked for yet."""
@@ -111,7 +113,16 @@ class Lineages:
         opened: list[Projector] = []
         for build in builds:
             table = lineage.named(build.table)
-            if table in checkpoints and (made := await self._make(lineage, build, table, checkpoints[table])):
+            if table not in checkpoints:
+                continue
+            try:
+                made = await self._make(lineage, build, table, checkpoints[table])
+            except ViewsMismatch as error:
+                if not self._is_started:
+                    raise
+                self._refuse(table, error)
+                continue
+            if made is not None:
                 opened.append(made)
         lineage.builds = {one.table.place: one for one in builds if one.table.place in lineage.projectors}
         if self._is_started:
@@ -122,6 +133,20 @@ class Lineages:
             # Also where that failed at the last look, since nobody else asks in a store that is not shared.
             await self._leases.look()
             self._is_unclaimed = False
+
+    def _refuse(self, table: ViewTable, error: ViewsMismatch) -> None:
+        """Leaves a build of another event store alone, and says so once."""
+        if table.place not in self._refused:
+            self._refused.add(table.place)
+            drop = f"doubledecker projections drop {table.projection} --version {table.version} --build {table.build}"
+            log.error(
+                "views are of another event store and are left alone",
+                code=error.code,
+                projection=table.projection,
+                views=table.title,
+                error=told(error),
+                drop=drop,
+            )
 
     async def _make(self, lineage: Lineage, build: Build, table: ViewTable, checkpoint: Checkpoint) -> Projector | None:
         """A projector for a table; None where that was dropped meanwhile."""
@@ -336,7 +361,12 @@ class Lineages:
     def ask(self, request: Request) -> bool:
         """Takes a request for whoever runs the projection; false where this process knows nothing of it."""
         lineage = self.lineages.get(request.projection)
-        if lineage is None or lineage.version(request.version) is None:
+        if lineage is None:
+            return False
+        if lineage.version(request.version) is None:
+            if request.version < lineage.projection.version:
+                # Perhaps those views are gone, and nobody else will ever answer.
+                self._rebuilding.ask(request)
             return False
         if request.action in ("retry", "discard"):
             if (projector := lineage.find(request.version)) is not None:
