@@ -76,7 +76,10 @@ async def test_what_answers_is_not_dropped_by_its_name_either() -> None:
         done = await ask(bus, views, request_for("drop", to_drop=(1, None)))
         assert (done.is_done, done.answer) == (True, "version 1 was dropped")
         refused = await ask(bus, views, request_for("drop", to_drop=(9, 2)))
-        assert (refused.is_done, refused.answer) == (False, "there is no version 9 build 2")
+        assert (refused.is_done, refused.answer) == (
+            False,
+            "there is no version 9 build 2: it was dropped already, or never was",
+        )
         assert await states_of(views) == [(1, 1, "answering")]
 
 
@@ -169,3 +172,24 @@ async def test_the_version_before_of_a_batch_projection_is_dropped_by_its_number
                 done = await ask(bus, views.kept, request)
                 assert (done.is_done, done.answer) == (True, "version 1 was dropped")
                 assert await states_of(views.kept, "lines") == [(2, 0, "answering")]
+
+
+async def test_letters_of_a_version_that_is_gone_and_that_nobody_knows_are_said_to_be_gone_too() -> None:
+    views = MemoryViewStore()
+    async with Bus(raised(version=5), view_store=views, limits=LIMITS) as bus:
+        await bus.send(Deposit("a"))
+        gone = await ask(bus, views, request_for("retry", version=3))
+        assert (gone.is_done, gone.answer) == (
+            False,
+            "the views of version 3 are no longer there, nor are their letters",
+        )
+        # Those that are there are the business of whoever knows them.
+        await leftover(views, ViewTable("balances", 4))
+        await views.ask(waiting := msgspec.structs.replace(request_for("retry", version=4), id="waits"))
+        await anyio.sleep(5)
+        assert await views.asked("waits") == waiting
+        assert await views.drop(ViewTable("balances", 4))
+        await anyio.sleep(5)
+        answered = await views.asked("waits")
+        assert answered is not None
+        assert "version 4 are no longer there" in answered.answer
