@@ -113,6 +113,8 @@ class OpenBus:
 
     async def _end(self) -> None:
         self._telemetry.closed()
+        # What begins to be watched now would find nobody to answer it.
+        self.read.queries.close()
         self._supervisor.stop()
         self._tasks.cancel_scope.cancel()
         try:

@@ -16,7 +16,7 @@ from adapters.cli.asking import ask, desk_url, request_of, unknown
 from adapters.cli.builds import Looking, Row, is_stopped
 from adapters.cli.failures import Refused
 from adapters.cli.lag_table import lag_table, utc_now
-from bus.core.builds import Build, answering
+from bus.core.builds import Build, answering, to_drop
 from bus.core.letters import Action
 
 if TYPE_CHECKING:
@@ -167,8 +167,8 @@ def drop(
     """
     if version is None and build is not None:
         raise Refused("--build needs the --version that it belongs to")
-    to_drop = None if version is None else (version, build)
-    return anyio.run(_act, desk_url(store, views), name, "drop", to_drop, wait_s)
+    named = None if version is None else (version, build)
+    return anyio.run(_act, desk_url(store, views), name, "drop", named, wait_s)
 
 
 @asynccontextmanager
@@ -221,24 +221,26 @@ async def _rebuild(url: str, store: str | None, name: str, wait_s: float, is_fol
         return await following.follow(looking, name, code) if is_followed else code
 
 
-async def _act(url: str, name: str, action: Action, to_drop: tuple[int, int | None] | None, wait_s: float) -> int:
+async def _act(url: str, name: str, action: Action, named: tuple[int, int | None] | None, wait_s: float) -> int:
     async with stores.view_desk(url) as desk:
-        return await _asked(desk, name, action, to_drop, wait_s)
+        return await _asked(desk, name, action, named, wait_s)
 
 
 async def _asked(
-    desk: "ViewDesk | ViewStore", name: str, action: Action, to_drop: tuple[int, int | None] | None, wait_s: float
+    desk: "ViewDesk | ViewStore", name: str, action: Action, named: tuple[int, int | None] | None, wait_s: float
 ) -> int:
     builds = await desk.builds()
     own = [one for one in builds if one.table.projection == name]
     if not own:
         raise unknown(desk, name, [one.table.projection for one in builds])
-    if to_drop is not None and not any(_is_meant(one, *to_drop) for one in own):
+    if named is not None and not any(_is_meant(one, *named) for one in own):
         there = ", ".join([one.table.title for one in own])
         raise Refused(f"{desk.url} has no such views of projection {name!r}: there are {there}")
+    if action == "drop" and named is None:
+        named = to_drop(own)
     # Whoever runs what answers carries it out; where nothing does, whoever builds.
     table = (answering(own) or own[-1]).table
-    return await ask(desk, request_of(table, action, to_drop=to_drop), wait_s)
+    return await ask(desk, request_of(table, action, to_drop=named), wait_s)
 
 
 def _is_meant(one: Build, version: int, build: int | None) -> bool:

@@ -207,7 +207,8 @@ class SqliteViewStore:
 
     async def write(self, table: ViewTable, changes: ViewChanges, work: Work, timeout_s: float) -> bool:
         self._opened()
-        return await self._writing.run(partial(_move, self._connection, self._table(table), changes), work)
+        begin = partial(_move, self._connection, self._url, table, self._table(table), changes)
+        return await self._writing.run(begin, work)
 
     async def parked(self, table: ViewTable) -> Mapping[str, int]:
         return await self._run(parked_keys, self._table(table).key)
@@ -322,9 +323,7 @@ def loaded(connection: sqlite3.Connection, held: Table, keys: Sequence[str]) -> 
 def _commit(connection: sqlite3.Connection, url: str, table: ViewTable, held: Table, changes: ViewChanges) -> bool:
     try:
         with transaction(connection, url):
-            if not _move(connection, held, changes):
-                if connection.execute(CHECKPOINT, (held.key,)).fetchone() is None:
-                    raise dropped(table, url)
+            if not _move(connection, url, table, held, changes):
                 return False
             if changes.parked or changes.unparked:
                 change_letters(connection, held.key, changes)
@@ -348,10 +347,14 @@ def _flat(views: Sequence[StoredView], width: int) -> list[Any]:
     return values
 
 
-def _move(connection: sqlite3.Connection, table: Table, changes: ViewChanges) -> bool:
-    """Moves the checkpoint; false where it is not the expected one."""
+def _move(connection: sqlite3.Connection, url: str, table: ViewTable, held: Table, changes: ViewChanges) -> bool:
+    """Moves the checkpoint; false where it is not the expected one, and raises `ViewsDropped` where there is none."""
     before, after = checkpoint_columns(changes.expected), checkpoint_columns(changes.checkpoint)
-    return connection.execute(MOVE_CHECKPOINT, (*after, table.key, *before)).rowcount == 1
+    if connection.execute(MOVE_CHECKPOINT, (*after, held.key, *before)).rowcount == 1:
+        return True
+    if connection.execute(CHECKPOINT, (held.key,)).fetchone() is None:
+        raise dropped(table, url)
+    return False
 
 
 def _padded(keys: Sequence[str]) -> Iterator[Sequence[str]]:

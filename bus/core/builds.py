@@ -59,3 +59,17 @@ def answering(builds: Iterable[Build]) -> Build | None:
     """
     found = [one for one in builds if one.state == ANSWERING]
     return max(found, key=lambda one: (one.table.version, one.table.build), default=None)
+
+
+def to_drop(builds: Iterable[Build]) -> tuple[int, int] | None:
+    """Version and build of what somebody means who names none: what is being built, or else was replaced last.
+
+    Said when it is asked for, so that what is carried out twice drops nothing else the second time.
+    """
+    builds = list(builds)
+    building = [one for one in builds if one.state == BUILDING]
+    replaced = [one for one in builds if one.state == REPLACED and one.since is not None]
+    found = max(building, key=lambda one: (one.table.version, one.table.build), default=None) or max(
+        replaced, key=lambda one: (one.since, one.table.version, one.table.build), default=None
+    )
+    return None if found is None else (found.table.version, found.table.build)

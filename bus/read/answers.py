@@ -1,6 +1,6 @@
 """Answers: of equal queries one is answered for all, and an answer is given again for as long as it is true."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import anyio
@@ -16,7 +16,7 @@ from bus.read.copying import Copier, copier
 from bus.read.keeping import Answered, Flight, Keeping, Mark, Question, concerns, mark_of
 from bus.read.lineage import Source
 from bus.read.progress import Keys, Progress
-from bus.read.queries import Queries, check_parked, failed
+from bus.read.queries import Queries, StartAgain, check_parked, failed
 from bus.read.services import Services
 
 R = TypeVar("R")
@@ -105,21 +105,30 @@ class Answers:
                 await self._progress[late].wait(after.position, deadline)
             answered: Answered | None = None
             unseen: list[ViewTable] = []
-            with anyio.CancelScope(deadline=deadline):
+            with anyio.CancelScope(deadline=deadline) as scope:
                 answered, is_run_now = await self.now(question)
                 is_run = is_run or is_run_now
                 late, unseen = self._judge(answered, after, looked)
                 if unseen:
-                    # What is not parked now never will be, so that an answer from views read later holds it.
-                    async with self._view_store.snapshot() as reader:
-                        for table in unseen:
-                            await check_parked(reader, table, after)
-                    looked.update(unseen)
-            if answered is None or (unseen and not looked.issuperset(unseen)):
+                    await self._look_through(unseen, after, looked)
+            if answered is None or scope.cancelled_caught:
                 raise self._queries.late(question.query)
             if late is None and not unseen:
                 return answered, is_run
         raise self._queries.restless(question.query)
+
+    async def _look_through(self, tables: Sequence[ViewTable], after: After, looked: set[ViewTable]) -> None:
+        """Raises `Parked` where these have letters of what is waited for; notes those that have none."""
+        try:
+            # What is not parked now never will be, so that an answer from views read later holds it.
+            async with self._view_store.snapshot() as reader:
+                for table in tables:
+                    await check_parked(reader, table, after)
+        except ViewsDropped as dropped:
+            # Another process has let other views answer since these were read.
+            await self._queries.look_for(dropped)
+        else:
+            looked.update(tables)
 
     def _judge(self, answered: Answered, after: After, looked: set[ViewTable]) -> tuple[str | None, list[ViewTable]]:
         """The first projection that was read too early, and tables of those before it to look through for letters.
@@ -211,14 +220,26 @@ class Answers:
 
     async def _evaluate(self, question: Question) -> tuple[Answered, bool]:
         """The answer on a snapshot, and whether the handler was run; not where the tables are as they were."""
-        try:
-            return await self._evaluate_once(question)
-        except ViewsDropped:
-            # Another process has let other views answer, and has dropped these.
-            await self._queries.refresh()
-            return await self._evaluate_once(question)
+        is_refreshed = False
+        attempts = 0
+        while attempts < self._limits.query_restarts_max:
+            try:
+                evaluated = await self._evaluate_once(question)
+            except ViewsDropped as dropped:
+                # Another process has let other views answer, and has dropped these. The others may have to come as far
+                # first as what was answered from these.
+                await self._queries.look_for(dropped)
+                if is_refreshed:
+                    await anyio.sleep(self._limits.poll_interval_s)
+                is_refreshed = True
+                continue
+            attempts += 1
+            if evaluated is not None:
+                return evaluated
+        raise self._queries.restless(question.query)
 
-    async def _evaluate_once(self, question: Question) -> tuple[Answered, bool]:
+    async def _evaluate_once(self, question: Question) -> tuple[Answered, bool] | None:
+        """None where other views have come to answer before the handler had read them all."""
         # Noted before the snapshot is taken: it holds at least this.
         sources = self._queries.sources()
         positions = _positions(sources)
@@ -236,9 +257,15 @@ class Answers:
                 raise
             except BusError as error:
                 failure = error.copy()
-            except Exception as error:
-                failure = failed(question.query, error)
-                failure.__cause__ = error
+            except (Exception, BaseExceptionGroup, StartAgain) as error:
+                if views.outdated is None:
+                    if not isinstance(error, Exception):
+                        raise
+                    failure = failed(question.query, error)
+                    failure.__cause__ = error
+            if views.outdated is not None:
+                # What a handler makes of `StartAgain` is of no interest.
+                return None
             # The tables of batch projections are read as a whole, as far as anybody here knows.
             read = {name: None if some is None else frozenset(some) for name, some in views.keys.items()}
             keys = {**dict.fromkeys(self._queries.batches_of(question.query)), **read}

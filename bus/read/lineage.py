@@ -111,6 +111,12 @@ class Lineage:
         places = [place for place, build in self.builds.items() if build.state == BUILDING]
         return next((self.projectors[place] for place in places if place in self.projectors), None)
 
+    @property
+    def coming(self) -> Projector | None:
+        """What is to answer by the view store, and is yet to come as far as what was answered from here."""
+        projector = self.projectors.get(self.choose().table.place) if self.builds else None
+        return None if projector is self._answers else projector
+
     def choose(self) -> Build:
         """Which of the builds is to answer: the one that does, in the latest version.
 

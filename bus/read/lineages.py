@@ -1,13 +1,13 @@
 """Lineages: opens the builds that the view store has, brings new ones to answer, and drops what they replaced."""
 
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import anyio
 
 from bus.core.builds import ANSWERING, BUILDING, REPLACED, Build
-from bus.core.errors import NotProjected, ViewsDropped
+from bus.core.errors import BusClosed, BusError, NotProjected, ViewsDropped, ViewsMismatch
 from bus.core.letters import Request
 from bus.core.projection import Projection
 from bus.core.stored import Checkpoint, ViewTable, table_of
@@ -50,9 +50,13 @@ class Lineages:
         self._signal = Signal(services.new_reply)
         self._waiting: list[Reply] = []
         """Who waits until nothing is being built here."""
-        self._lock = anyio.Lock()
-        """One look at a time."""
+        self._asking: list[Reply] = []
+        """Who waits for a look that begins after they came."""
+        self._is_looking = False
+        """Whether the task runs that looks."""
         self._failures = 0
+        self._refused: set[tuple[str, int, int]] = set()
+        """Places of builds that are of another event store."""
         self._is_started = False
         self._is_unclaimed = False
         """Whether there are projectors whose leases have not been asked for yet."""
@@ -109,7 +113,16 @@ class Lineages:
         opened: list[Projector] = []
         for build in builds:
             table = lineage.named(build.table)
-            if table in checkpoints and (made := await self._make(lineage, build, table, checkpoints[table])):
+            if table not in checkpoints:
+                continue
+            try:
+                made = await self._make(lineage, build, table, checkpoints[table])
+            except ViewsMismatch as error:
+                if not self._is_started:
+                    raise
+                self._refuse(table, error)
+                continue
+            if made is not None:
                 opened.append(made)
         lineage.builds = {one.table.place: one for one in builds if one.table.place in lineage.projectors}
         if self._is_started:
@@ -120,6 +133,20 @@ class Lineages:
             # Also where that failed at the last look, since nobody else asks in a store that is not shared.
             await self._leases.look()
             self._is_unclaimed = False
+
+    def _refuse(self, table: ViewTable, error: ViewsMismatch) -> None:
+        """Leaves a build of another event store alone, and says so once."""
+        if table.place not in self._refused:
+            self._refused.add(table.place)
+            drop = f"doubledecker projections drop {table.projection} --version {table.version} --build {table.build}"
+            log.error(
+                "views are of another event store and are left alone",
+                code=error.code,
+                projection=table.projection,
+                views=table.title,
+                error=told(error),
+                drop=drop,
+            )
 
     async def _make(self, lineage: Lineage, build: Build, table: ViewTable, checkpoint: Checkpoint) -> Projector | None:
         """A projector for a table; None where that was dropped meanwhile."""
@@ -184,28 +211,46 @@ class Lineages:
         pause_s = self._limits.poll_interval_s if self._store.shared else math.inf
         # Where there are several builds of a projection there may be something to do at once.
         self.heard()
-        while True:
-            with anyio.CancelScope(deadline=anyio.current_time() + pause_s):
-                await self._signal.wait()
-            try:
-                pause_s = await self._look()
-                self._failures = 0
-            except Exception as error:
-                self._failures += 1
-                log.warning("builds cannot be looked at", store=self._store.url, error=told(error))
-                limits = self._limits
-                pause_s = backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, self._failures)
+        self._is_looking = True
+        try:
+            while True:
+                with anyio.CancelScope(deadline=anyio.current_time() + pause_s):
+                    await self._signal.wait()
+                asking, self._asking = self._asking, []
+                try:
+                    pause_s = await self._look(asking)
+                    self._failures = 0
+                except Exception as error:
+                    _tell(asking, error)
+                    self._failures += 1
+                    log.warning("builds cannot be looked at", store=self._store.url, error=told(error))
+                    limits = self._limits
+                    pause_s = backoff_s(limits.projection_backoff_s, limits.projection_backoff_max_s, self._failures)
+                finally:
+                    # Also where it was cut off.
+                    _tell(asking, None)
+        finally:
+            self._is_looking = False
+            _tell(self._asking, None)
+            self._asking = []
 
     async def refresh(self) -> None:
-        """Looks now, for who has found that something has changed."""
-        await self._look()
+        """Returns after a look that began since the call, for who has found that something has changed.
 
-    async def _look(self) -> float:
+        Whoever gives up meanwhile leaves it undisturbed. Raises what the view store raises, and `BusClosed`.
+        """
+        if self._is_looking:
+            reply = self._services.new_reply()
+            self._asking.append(reply)
+            self._signal.set()
+            failure: Exception | None = await reply
+            if failure is not None:
+                raise failure.copy() if isinstance(failure, BusError) else failure
+        if not self._is_looking:
+            raise BusClosed("the bus was closed while other views were looked for. Ask inside its `async with` block")
+
+    async def _look(self, asking: Sequence[Reply]) -> float:
         """Acts on what the view store has; returns after how many seconds there may be more to do."""
-        async with self._lock:
-            return await self._act()
-
-    async def _act(self) -> float:
         builds = await self._store.builds()
         pause_s = self._limits.poll_interval_s if self._store.shared else math.inf
         failure: Exception | None = None
@@ -217,6 +262,8 @@ class Lineages:
                 failure = failure or error
         if not self.busy():
             self._wake()
+        # What could not be done is tried again, and is not theirs.
+        _tell(asking, None)
         if failure is not None:
             raise failure
         return pause_s
@@ -314,7 +361,12 @@ class Lineages:
     def ask(self, request: Request) -> bool:
         """Takes a request for whoever runs the projection; false where this process knows nothing of it."""
         lineage = self.lineages.get(request.projection)
-        if lineage is None or lineage.version(request.version) is None:
+        if lineage is None:
+            return False
+        if lineage.version(request.version) is None:
+            if request.version < lineage.projection.version:
+                # Perhaps those views are gone, and nobody else will ever answer.
+                self._rebuilding.ask(request)
             return False
         if request.action in ("retry", "discard"):
             if (projector := lineage.find(request.version)) is not None:
@@ -327,7 +379,7 @@ class Lineages:
 
     def busy(self) -> list[str]:
         """What is being built here, in words."""
-        building = [(name, lineage.building) for name, lineage in self.lineages.items()]
+        building = [(name, lineage.building or lineage.coming) for name, lineage in self.lineages.items()]
         return [f"{name} {one.title}" for name, one in building if one is not None and one.is_here]
 
     async def wait_built(self) -> None:
@@ -339,3 +391,9 @@ class Lineages:
                 await reply
             finally:
                 self._waiting.remove(reply)
+
+
+def _tell(asking: Iterable[Reply], outcome: Exception | None) -> None:
+    for reply in asking:
+        if not reply.is_done:
+            reply.set_result(outcome)

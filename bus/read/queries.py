@@ -42,7 +42,7 @@ _LIMIT_MAX = 2**63 - 1
 """What databases count to."""
 
 
-class _StartAgain(BaseException):
+class StartAgain(BaseException):
     """Leaves a handler whose snapshot is too old for a view that it came to read; to catch it changes nothing."""
 
 
@@ -152,9 +152,7 @@ class Queries:
                 except ViewsDropped as dropped:
                     # Another process has let other views answer, and has dropped these. The others may have to come
                     # as far first as what was answered from these.
-                    await self._refresh()
-                    if not self._lineages[dropped.projection].builds:
-                        raise
+                    await self.look_for(dropped)
                     if is_refreshed:
                         await anyio.sleep(self._limits.poll_interval_s)
                     is_refreshed = True
@@ -178,8 +176,8 @@ class Queries:
             views = self.views(reader, sources, after)
             try:
                 answer: R = await handler(query, views)
-            except (Exception, BaseExceptionGroup, _StartAgain) as error:
-                # What a handler makes of `_StartAgain`, such as a group of its tasks' exceptions, is of no interest.
+            except (Exception, BaseExceptionGroup, StartAgain) as error:
+                # What a handler makes of `StartAgain`, such as a group of its tasks' exceptions, is of no interest.
                 if views.outdated is None:
                     if isinstance(error, BusError) or not isinstance(error, Exception):
                         raise
@@ -197,9 +195,11 @@ class Queries:
         """Where a projection's views are read from now on."""
         return self._lineages[projection].answers.table
 
-    async def refresh(self) -> None:
-        """Looks again which views there are, for who has found that some were dropped."""
+    async def look_for(self, dropped: ViewsDropped) -> None:
+        """Looks which views are there instead of those that were; raises the same where this process knows none."""
         await self._refresh()
+        if not self._lineages[dropped.projection].builds:
+            raise dropped
 
     def views(self, reader: ViewReader, sources: Mapping[str, Source], after: After) -> "SnapshotViews":
         """What a handler is given."""
@@ -319,13 +319,13 @@ class SnapshotViews:
             raise _not_built(view, projection, source)
         if source.position < self._after.position:
             self.outdated = projection.name
-            raise _StartAgain
+            raise StartAgain
         if projection.name not in self._entered:
             if source.lineage is not None and source.lineage.is_watched:
                 position = (await self._reader.checkpoint(source.table)).position
                 if not source.lineage.read(source.table, position):
                     self.outdated = projection.name
-                    raise _StartAgain
+                    raise StartAgain
             if projection.name in self._may_park:
                 await check_parked(self._reader, source.table, self._after)
             self._entered.add(projection.name)

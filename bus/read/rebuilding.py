@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import msgspec
 
 from bus.core.batches import BatchProjection
-from bus.core.builds import ANSWERING, REPLACED
+from bus.core.builds import ANSWERING, BUILDING, REPLACED, Build
 from bus.core.letters import Request
 from bus.core.stored import table_of
 from bus.read.lineage import Lineage
@@ -64,6 +64,10 @@ class Rebuilding:
                 del self._open[request.id]
             return False
         for request in asked:
+            if lineage.version(request.version) is None and await self._is_there(request):
+                # It is the business of those who know that version.
+                del self._open[request.id]
+                continue
             if request.id not in self._outcomes:
                 self._outcomes[request.id] = await self._outcome(request, lineage, keeper)
             if self._outcomes[request.id][0] and request.action != "drop":
@@ -71,20 +75,32 @@ class Rebuilding:
             await self._answer(request, *self._outcomes[request.id])
         return bool(asked)
 
+    async def _is_there(self, request: Request) -> bool:
+        """Whether there are views of the version that a request names."""
+        tables = [one.table for one in await self._store.builds()]
+        return any((one.projection, one.version) == (request.projection, request.version) for one in tables)
+
     async def _outcome(self, request: Request, lineage: Lineage, keeper: Keeper) -> tuple[bool, str]:
         if request.action in ("retry", "discard"):
             return False, f"the views of version {request.version} are no longer there, nor are their letters"
-        if isinstance(lineage.projection, BatchProjection):
+        if isinstance(lineage.projection, BatchProjection) and request.action != "drop":
             return False, "a batch projection writes tables of its own: raise its version to fill others anew"
         if request.action == "rebuild":
-            return await self._rebuild(lineage)
+            return await self._rebuild(request, lineage)
         if request.action == "switch":
             return await self._switch(request, lineage)
         if request.to_drop is None:
             return await self._drop(lineage, keeper)
         return await self._drop_named(lineage, keeper, *request.to_drop)
 
-    async def _rebuild(self, lineage: Lineage) -> tuple[bool, str]:
+    async def _rebuild(self, request: Request, lineage: Lineage) -> tuple[bool, str]:
+        if (done := _since(request, lineage)) is not None:
+            # Because this was carried out before a crash: to build once more is not what was asked for.
+            return True, (
+                f"{done.table.title} is being built, and answers once it has caught up"
+                if done.state == BUILDING
+                else f"{done.table.title} was built, and is {done.state}"
+            )
         if (building := lineage.building) is not None:
             return False, f"{building.title} is being built already, and is at position {building.progress.position}"
         table = table_of(lineage.projection)
@@ -138,7 +154,8 @@ class Rebuilding:
             return True, f"{' and '.join(dropped)} {'was' if len(dropped) == 1 else 'were'} dropped"
         if meant:
             return False, f"{meant[0].title} answers, and was not dropped"
-        return False, f"there is no version {version}" + ("" if build is None else f" build {build}")
+        named = f"version {version}" + ("" if build is None else f" build {build}")
+        return False, f"there is no {named}: it was dropped already, or never was"
 
     async def _answer(self, request: Request, is_done: bool, answer: str) -> None:
         told = msgspec.structs.replace(request, answered_at=self._services.clock.now(), is_done=is_done, answer=answer)
@@ -147,6 +164,20 @@ class Rebuilding:
         self._outcomes.pop(request.id, None)
         self._answered.append(request.id)
         self.on_answer(told)
+
+
+def _since(request: Request, lineage: Lineage) -> Build | None:
+    """The build beside another one that was made, or came to answer, since a request was left."""
+    found = [
+        one
+        for one in lineage.builds.values()
+        if one.table.version == lineage.projection.version
+        and one.table.build > 0
+        and one.state != REPLACED
+        and one.since is not None
+        and one.since > request.asked_at
+    ]
+    return max(found, key=lambda one: one.table.build, default=None)
 
 
 def _replaced(lineage: Lineage) -> Projector | None:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -11,6 +11,9 @@ from bus.core.stored import Checkpoint
 from bus.ports import Clock, ViewStore
 from bus.read.parking import Parking
 from bus.read.replaying import Replayed
+
+GONE: Final = "there is no such letter: it was discarded or brought into its view already, or never was"
+"""Also where it was discarded and its process ended before that was answered."""
 
 
 class Replays(Protocol):
@@ -74,7 +77,7 @@ class Requests:
                 request.key, request.position, checkpoint, epoch
             )
             self._is_discarded = found
-            await self._answer(request, found, "discarded" if found else "there is no such letter")
+            await self._answer(request, found, "discarded" if found else GONE)
             return frozenset()
         if self._keys is None:
             keys = list(self._parking.letters) if request.key is None else [request.key]

@@ -6,6 +6,7 @@ from uuid import uuid4
 import anyio
 
 from bus.core.batches import AnyProjection, BatchProjection
+from bus.core.builds import to_drop
 from bus.core.errors import DefinitionError, ViewsDropped
 from bus.core.letters import Action, After, DeadLetter, Request
 from bus.core.projection import Projection
@@ -147,6 +148,9 @@ class ReadSide:
         reason: str = "",
     ) -> Request:
         """See `Desk.carry_out`."""
+        named = None
+        if action == "drop":
+            named = to_drop([one for one in await self._view_store.builds() if one.table.projection == name])
         request = Request(
             id=str(uuid4()),
             projection=name,
@@ -156,6 +160,7 @@ class ReadSide:
             position=position,
             reason=reason,
             asked_at=self._services.clock.now(),
+            to_drop=named,
         )
         return await self.desk.carry_out(request, self._services.clock.monotonic() + timeout)
 

@@ -10,8 +10,10 @@ import pytest
 from bus.core.builds import Build
 from bus.core.stored import Checkpoint, Claim, ViewTable
 from bus.memory import MemoryViewStore
-from bus.read import switching
-from bus.read.lineage import Lineage
+from bus.ports import ViewReader
+from bus.read import answers, switching
+from bus.read.keeping import Mark, mark_of
+from bus.read.lineage import Lineage, Source
 from bus.read.lineages import Lineages
 from bus.read.progress import Progress
 from bus.read.projector import Projector
@@ -163,3 +165,47 @@ REBUILDING_BUGS: Iterable[tuple[Callable[[Patch], None], int]] = (
     (keep_what_was_replaced, 1),
 )
 """Each with how many buses it takes for somebody to come to harm."""
+
+
+def keep_answers_beyond_a_switch(patch: Patch) -> None:
+    """Nobody who keeps an answer, or watches one, is told that other views answer now."""
+    show = Progress.show
+
+    def silent(self: Progress, public: Progress) -> None:
+        doubters, listeners = public._doubters, public._listeners
+        public._doubters, public._listeners = [], []
+        try:
+            show(self, public)
+        finally:
+            public._doubters, public._listeners = doubters, listeners
+
+    patch.setattr(Progress, "show", silent)
+
+
+def answer_from_what_is_being_built(patch: Patch) -> None:
+    """The newest views are read, as if they were those that answer."""
+
+    def hasty(self: Lineage) -> Source:
+        new = self.building or self.answers
+        return Source(new.projection, new.table, self.progress.position, is_built=True, lineage=self)
+
+    patch.setattr(Lineage, "source", property(hasty))
+    patch.setattr(Lineage, "read", lambda self, table, position: True)
+
+
+def take_one_build_for_another_by_its_checkpoint(patch: Patch) -> None:
+    """A kept answer is compared with how far the views are, whichever they are."""
+
+    async def alike(reader: ViewReader, table: ViewTable) -> Mark | None:
+        mark = await mark_of(reader, table)
+        return None if mark is None else Mark(ViewTable(table.projection, 0), mark.checkpoint, mark.letters)
+
+    patch.setattr(answers, "mark_of", alike)
+
+
+REBUILT_ANSWER_BUGS: Iterable[tuple[Callable[[Patch], None], int]] = (
+    (keep_answers_beyond_a_switch, 1),
+    (answer_from_what_is_being_built, 1),
+    (take_one_build_for_another_by_its_checkpoint, 2),
+)
+"""Found where answers are kept, by comparing them with what they must be and by nothing else."""

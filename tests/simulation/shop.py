@@ -233,3 +233,5 @@ def raised(earlier: Application) -> Application:
 
 RAISED_SHOP = raised(SHOP)
 RAISED_PARKING_SHOP = raised(PARKING_SHOP)
+RAISED_CACHING_SHOP = raised(CACHING_SHOP)
+RAISED_CACHING_PARKING_SHOP = raised(CACHING_PARKING_SHOP)

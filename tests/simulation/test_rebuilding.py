@@ -3,15 +3,30 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from bus import Application
 from bus.testing import Faults, SimulationFailed, simulate
-from tests.simulation.planted_rebuilding import REBUILDING_BUGS
-from tests.simulation.shop import PARKING_SHOP, RAISED_PARKING_SHOP, RAISED_SHOP, SHOP, shopping
+from bus.testing.simulation.asking import Asked
+from tests.simulation.planted_rebuilding import REBUILDING_BUGS, REBUILT_ANSWER_BUGS
+from tests.simulation.shop import (
+    CACHING_PARKING_SHOP,
+    CACHING_SHOP,
+    PARKING_SHOP,
+    RAISED_CACHING_PARKING_SHOP,
+    RAISED_CACHING_SHOP,
+    RAISED_PARKING_SHOP,
+    RAISED_SHOP,
+    SHOP,
+    looking,
+    shopping,
+)
 
 HISTORIES_MAX = 500
 REBUILT = Faults(rebuilds=1.0)
+QUIETLY = msgspec.structs.replace(Faults.none(), rebuilds=1.0, slow=0.3)
+"""Nothing but rebuilding, and time for everything: what is kept is soon dropped where more goes wrong."""
 
 
 def found_in(seeds: int, buses: int) -> int | None:
@@ -66,4 +81,59 @@ def test_a_bug_planted_in_rebuilding_is_found(
         bug(patch)
         histories = found_in(HISTORIES_MAX, buses)
     assert histories is not None, f"{HISTORIES_MAX} histories did not find it"
+    record_property("histories", histories)
+
+
+@pytest.mark.parametrize(
+    ("application", "earlier", "buses", "histories"),
+    [
+        (CACHING_SHOP, None, 1, 20),
+        (RAISED_CACHING_SHOP, CACHING_SHOP, 1, 30),
+        (RAISED_CACHING_SHOP, CACHING_SHOP, 2, 15),
+        (RAISED_CACHING_PARKING_SHOP, CACHING_PARKING_SHOP, 3, 6),
+    ],
+    ids=["one release", "two releases", "two releases on two buses", "two releases that park on three"],
+)
+def test_each_answer_is_one_of_the_build_that_answers_in_that_build_s_version(
+    application: Application, earlier: Application | None, buses: int, histories: int
+) -> None:
+    given = switched = 0
+    for seed in range(histories):
+        history = simulate(
+            application, seed=seed, workload=looking, buses=buses, faults=REBUILT, shrink=False, earlier=earlier
+        )
+        given += history.counts["answer"] + history.counts["watched"]
+        switched += history.counts["switch"]
+    assert given > 10 * histories
+    assert switched > histories
+
+
+def answers_found_in(histories: int, buses: int) -> int | None:
+    """How many histories of a new release, whose answers are kept, it takes until one fails."""
+    for seed in range(histories):
+        try:
+            simulate(
+                RAISED_CACHING_SHOP,
+                seed=seed,
+                workload=looking,
+                buses=buses,
+                faults=QUIETLY,
+                shrink=False,
+                earlier=CACHING_SHOP,
+            )
+        except SimulationFailed:
+            return seed + 1
+    return None
+
+
+@pytest.mark.parametrize(("bug", "buses"), REBUILT_ANSWER_BUGS, ids=lambda value: getattr(value, "__name__", None))
+def test_an_answer_of_another_build_is_found_by_what_it_says_and_by_nothing_else(
+    bug: Callable[[Any], None], buses: int, record_property: Callable[[str, object], None]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        bug(patch)
+        histories = answers_found_in(HISTORIES_MAX, buses)
+        assert histories is not None, f"{HISTORIES_MAX} histories did not find it"
+        patch.setattr(Asked, "check", lambda *_: None)
+        assert answers_found_in(histories, buses) is None
     record_property("histories", histories)

@@ -36,6 +36,9 @@ Workload = Callable[[Random], Command | Query[Any]]
 
 BULK_MAX = 4
 
+UNANSWERED = (NotProjected, StoreUnavailable, QueryError, ViewsDropped)
+"""What a query may be refused with."""
+
 
 class CountedIds:
     """Ids in order, for commands whose sender names none; whose id it is is told as it is made."""
@@ -309,12 +312,7 @@ class Clients:
         told = dict(life.told)
         try:
             await life.bus.query(query, after=after)
-        except ViewsDropped as error:
-            if not life.is_earlier:
-                raise Violated(f"{query} was answered by nobody: {error}") from error
-            self._world.history.note(error.code)
-            return
-        except (NotProjected, StoreUnavailable, QueryError) as error:
+        except UNANSWERED as error:
             self._refused(life, query, error)
             return
         read = life.checkpoints_read()
@@ -348,10 +346,10 @@ class Clients:
         world = self._world
         after = self._receipt if world.wishes.random() < 0.7 else None
         world.history.note("query", shown(query))
-        asked = world.questions.ask(query, life.number, world.views)
+        asked = world.questions.ask(query, life.number, world.views, life.tables)
         try:
             value = await life.bus.query(query, after=after)
-        except (NotProjected, StoreUnavailable, QueryError) as error:
+        except UNANSWERED as error:
             self._refused(life, query, error)
             return
         finally:
@@ -367,7 +365,7 @@ class Clients:
         """No answer of a watch is older than the watch, nor than the answer before."""
         world, wishes = self._world, self._world.wishes
         world.history.note("watch", shown(query))
-        asked = world.questions.ask(query, life.number, world.views)
+        asked = world.questions.ask(query, life.number, world.views, life.tables)
         position = 0
         try:
             with anyio.move_on_after(wishes.choice([0.0, 0.01, 0.3, 2.0])):
@@ -380,7 +378,7 @@ class Clients:
                         position = answer.position
                         spoil(answer.value)
                         await anyio.sleep(wishes.choice([0, 0, 0.01, 0.5]))
-        except (NotProjected, StoreUnavailable, QueryError) as error:
+        except UNANSWERED as error:
             self._refused(life, query, error)
         finally:
             world.questions.answered(asked)
@@ -388,6 +386,8 @@ class Clients:
     def _refused(self, life: Life, query: Query[Any], error: BusError) -> None:
         if isinstance(error, QueryError) and error.__cause__ is not None:
             raise Violated(f"{query} failed: {error.__cause__!r}") from error
+        if isinstance(error, ViewsDropped) and not life.is_earlier:
+            raise Violated(f"{query} was answered by nobody: {error}") from error
         self._not_projected(life, error)
 
     def _not_projected(self, life: Life, error: BusError) -> None:

@@ -14,6 +14,7 @@ from bus.core.application import Application
 from bus.core.errors import BusError, StoreUnavailable
 from bus.core.messages import Recorded
 from bus.core.projection import PARK, Projection
+from bus.read.progress import Keys
 from bus.testing.simulation.clients import Clients, Life, Workload
 from bus.testing.simulation.loop import SimulatedLoop
 from bus.testing.simulation.model import Violated
@@ -90,6 +91,12 @@ class Living:
             life.forget = bus._opened().write.abandon  # pyright: ignore[reportPrivateUsage]
             read = bus._opened().read  # pyright: ignore[reportPrivateUsage]
             life.tables = lambda: {name: one.table for name, one in read.projectors.items()}
+
+            def moved(projection: str, changed: Keys) -> None:
+                world.questions.moved(life.number, world.views)
+
+            for progress in read.progress.values():
+                progress.listen(moved)
             if self._closings or life.is_earlier:
                 self._closings -= not life.is_earlier
                 for _ in range(self._senders):

@@ -99,8 +99,7 @@ class World:
         self.epochs = Epochs()
         self.late: list[tuple[float, list[Append], datetime]] = []
         """What a server has got and will do at a time to come, whoever still waits for it."""
-        are_known = not self.is_rebuilt and earlier is None
-        self.questions = Questions(application, self.limits, are_known=are_known)
+        self.questions = Questions(application, self.limits)
         self._invariants = invariants
         self._poison = Random(f"{seed} poison")
         self._poisons: dict[tuple[str, int, str], int] = {}

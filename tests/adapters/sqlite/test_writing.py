@@ -16,7 +16,7 @@ from adapters.sqlite.log import Log
 from adapters.sqlite.thread import OwnerThread
 from adapters.sqlite.turns import Turns
 from adapters.sqlite.writing import Writing
-from bus.core.errors import StatementFailed, StoreUnavailable
+from bus.core.errors import StatementFailed, StoreUnavailable, ViewsDropped
 from bus.core.transactions import Transaction
 from tests.adapters.sqlite.files import FailingConnection, fetch, raw
 from tests.contracts.view_store import FIRST, PLAIN, START
@@ -201,3 +201,14 @@ async def test_a_store_closed_and_opened_again_keeps_tables_and_checkpoint(tmp_p
             if (await store.prepare([TALLY]))[TALLY] == START:
                 assert await opened.write(put_one)
             assert await opened.rows() == [("a", 1)]
+
+
+async def test_what_was_dropped_is_written_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "v.db"
+    async with SqliteViewStore(path) as store:
+        opened = await Opened(store).ready()
+        # As by somebody whose turn came while this one waited for its own.
+        await store._opened().run(lambda: store._connection.execute("DELETE FROM projections"))
+        with pytest.raises(ViewsDropped, match="no longer there"):
+            await opened.write(put_one)
+        assert await opened.rows() == []

@@ -17,6 +17,7 @@ from bus import (
     StoreUnavailable,
     Transaction,
 )
+from bus.read.requests import GONE
 from tests.support.ledger import Deposit, Deposited, GetBalance, WriteNote, record
 from tests.support.lines import GetLines, Line, LineEvent, Own, bookkeeping, handle, lines
 from tests.support.personal import PLANTED
@@ -234,7 +235,7 @@ async def test_a_request_for_dead_letters_is_answered_that_there_are_none() -> N
         request = await bus.retry_dead_letters("lines")
         assert (request.is_done, request.answer) == (True, "nothing is parked")
         request = await bus.discard_dead_letter("lines:1:7:k", reason="a test")
-        assert (request.is_done, request.answer) == (False, "there is no such letter")
+        assert (request.is_done, request.answer) == (False, GONE)
 
 
 async def test_of_two_buses_one_hands_over_and_the_other_answers_and_takes_its_place() -> None:

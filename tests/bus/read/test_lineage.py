@@ -66,6 +66,18 @@ async def test_answers_tell_of_whatever_answers_and_of_that_alone() -> None:
     assert made.progress.stopped == "a bug"
 
 
+async def test_what_is_to_answer_by_the_store_is_coming_until_it_does() -> None:
+    services, made = services_of(raised()), lineage(build(1, REPLACED), build(2, ANSWERING))
+    old, new = projector_of(services, balances()), projector_of(services, RAISED)
+    made.projectors = {one.table.place: one for one in (old, new)}
+    made.adopt(old)
+    before = made.coming
+    made.adopt(new)
+    after = made.coming
+    made.builds = {}
+    assert (before, after, made.coming) == (new, None, None)
+
+
 async def test_views_that_never_answered_are_said_not_to_be_built() -> None:
     services, made = services_of(raised()), lineage(build(2, BUILDING))
     new = projector_of(services, RAISED)

@@ -8,10 +8,10 @@ import pytest
 from bus import Bus, Limits, MemoryEventStore, MemoryViewStore
 from bus.core.builds import Build
 from bus.core.errors import StoreUnavailable, ViewsDropped
-from bus.core.stored import ViewTable
+from bus.core.stored import Checkpoint, ViewChanges, ViewTable
 from tests.bus.read.test_leases import Place, here
 from tests.support.building import HeldViewStore, TurningClock, raised, reshaped, states_of
-from tests.support.ledger import LEDGER, Deposit, GetBalance, balances, ledger
+from tests.support.ledger import BALANCES, LEDGER, Deposit, GetBalance, balances, ledger
 from tests.support.projecting import of
 
 LIMITS = Limits(poll_interval_s=0.5, replaced_grace_s=60.0)
@@ -151,3 +151,24 @@ async def test_a_bus_that_is_closed_lets_nobody_wait_for_what_it_was_building() 
         tasks.start_soon(lineages.wait_built)
         await anyio.wait_all_tasks_blocked()
         assert lineages.busy() == ["balances version 2"]
+
+
+async def test_a_build_of_another_event_store_is_told_once_and_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    views, foreign = MemoryViewStore(shared=True), ViewTable("balances", 1, BALANCES.indexes, 1)
+    events, limits = MemoryEventStore(shared=True), Limits(poll_interval_s=0.5)
+    async with Bus(LEDGER, event_store=events, view_store=views, limits=limits, clock=TurningClock()) as bus:
+        await bus.send(Deposit("a"))
+        await bus.wait_settled()
+        await views.build(foreign, TurningClock().now())
+        claim = (await views.claim([foreign], "another", 60.0))[foreign]
+        checkpoint = Checkpoint(9, "another store", "account-a", 9)
+        assert await views.commit(foreign, ViewChanges(Checkpoint(), checkpoint, (), (), claim.epoch))
+        await anyio.sleep(10)
+        (record,) = [one for one in caplog.records if "of another event store" in one.getMessage()]
+        assert "projections drop balances --version 1 --build 1" in str(record.__dict__)
+        assert "builds cannot be looked at" not in caplog.text
+        assert (await bus.ask_projection("journal", "rebuild")).is_done
+        assert (await bus.ask_projection("balances", "drop")).answer == "version 1 build 1 was dropped"
+        found = await bus.query(GetBalance("a"))
+        assert found is not None
+        assert found.balance == 1

@@ -1,8 +1,11 @@
 """Rebuilding: what is asked of a projection's builds is carried out where what answers is run, and answered."""
 
-import anyio
+import dataclasses
 
-from bus import Bus, Limits, MemoryEventStore, MemoryViewStore
+import anyio
+import msgspec
+
+from bus import Bus, Limits, MemoryEventStore, MemoryViewStore, Transaction
 from bus.core.letters import Request
 from bus.core.stored import ViewTable
 from bus.read.lineage import Lineage
@@ -19,7 +22,9 @@ from tests.support.building import (
     states_of,
 )
 from tests.support.ledger import LEDGER, Deposit, balances
+from tests.support.lines import Own, bookkeeping, lines
 from tests.support.projecting import of
+from tests.support.sql_views import ToldSqlViewStore
 
 LIMITS = Limits(poll_interval_s=0.5)
 
@@ -71,7 +76,10 @@ async def test_what_answers_is_not_dropped_by_its_name_either() -> None:
         done = await ask(bus, views, request_for("drop", to_drop=(1, None)))
         assert (done.is_done, done.answer) == (True, "version 1 was dropped")
         refused = await ask(bus, views, request_for("drop", to_drop=(9, 2)))
-        assert (refused.is_done, refused.answer) == (False, "there is no version 9 build 2")
+        assert (refused.is_done, refused.answer) == (
+            False,
+            "there is no version 9 build 2: it was dropped already, or never was",
+        )
         assert await states_of(views) == [(1, 1, "answering")]
 
 
@@ -142,3 +150,46 @@ async def test_what_is_another_process_s_business_is_forgotten_here_and_not_answ
         answered = await views.asked(request.id)
         assert answered is not None
         assert "nothing to switch to" in answered.answer
+
+
+async def nothing(transaction: Transaction) -> None:
+    """The tables of the version before are taken over as they are."""
+
+
+async def test_the_version_before_of_a_batch_projection_is_dropped_by_its_number() -> None:
+    events, views, own = MemoryEventStore(), ToldSqlViewStore(), Own()
+    for version in (1, 2):
+        projection = lines(version=version)
+        if version == 2:
+            projection = dataclasses.replace(projection, setup=nothing)
+        application = bookkeeping(own.reads, projection)
+        async with Bus(application, event_store=events, view_store=views, limits=LIMITS) as bus:
+            await bus.send(Deposit("a"))
+            await bus.wait_settled()
+            assert (await bus.ask_projection("lines", "rebuild")).is_done is False
+            if version == 2:
+                request = msgspec.structs.replace(request_for("drop", version=2, to_drop=(1, None)), projection="lines")
+                done = await ask(bus, views.kept, request)
+                assert (done.is_done, done.answer) == (True, "version 1 was dropped")
+                assert await states_of(views.kept, "lines") == [(2, 0, "answering")]
+
+
+async def test_letters_of_a_version_that_is_gone_and_that_nobody_knows_are_said_to_be_gone_too() -> None:
+    views = MemoryViewStore()
+    async with Bus(raised(version=5), view_store=views, limits=LIMITS) as bus:
+        await bus.send(Deposit("a"))
+        gone = await ask(bus, views, request_for("retry", version=3))
+        assert (gone.is_done, gone.answer) == (
+            False,
+            "the views of version 3 are no longer there, nor are their letters",
+        )
+        # Those that are there are the business of whoever knows them.
+        await leftover(views, ViewTable("balances", 4))
+        await views.ask(waiting := msgspec.structs.replace(request_for("retry", version=4), id="waits"))
+        await anyio.sleep(5)
+        assert await views.asked("waits") == waiting
+        assert await views.drop(ViewTable("balances", 4))
+        await anyio.sleep(5)
+        answered = await views.asked("waits")
+        assert answered is not None
+        assert "version 4 are no longer there" in answered.answer

@@ -9,6 +9,7 @@ import pytest
 from bus import PARK, STOP, Bus, Limits, MemoryEventStore, MemoryViewStore, Parked, ProjectionStopped, Recorded, Removed
 from bus.core.letters import Request
 from bus.core.stored import StoredView, ViewChanges, ViewTable
+from bus.read.requests import GONE
 from tests.support.ledger import (
     AccountEvent,
     Balance,
@@ -109,7 +110,7 @@ async def test_a_letter_that_is_discarded_is_left_out_and_the_others_may_be_retr
         assert (await bus.retry_dead_letters("balances")).is_done
         assert await seen(bus) == [1, 3]
         again = await bus.discard_dead_letter(first.id, reason="never happened")
-        assert (again.is_done, again.answer) == (False, "there is no such letter")
+        assert (again.is_done, again.answer) == (False, GONE)
 
 
 async def test_a_view_that_a_letter_removes_is_removed() -> None:

@@ -11,7 +11,7 @@ from bus.core.stored import Checkpoint, ViewTable
 from bus.memory import MemoryViewStore
 from bus.read.parking import Parking
 from bus.read.replaying import Replayed
-from bus.read.requests import Requests
+from bus.read.requests import GONE, Requests
 from bus.runtime.clock import LoopClock
 from tests.contracts.letters import request
 
@@ -86,7 +86,7 @@ async def test_requests_are_worked_off_in_the_order_asked() -> None:
     assert [(one.is_done, one.answer) for one in answers] == [
         (True, "discarded"),
         (True, "3 events are in the views now"),
-        (False, "there is no such letter"),
+        (False, GONE),
         (True, "key 'none' is not parked"),
     ]
 
@@ -113,7 +113,7 @@ async def test_a_letter_whose_discarding_could_not_be_answered_at_first_was_disc
         while requests.are_waiting:
             await requests.step(Checkpoint(), 0)
         answers = [one.answer for one in await store.requests(is_open=False, limit=9)]
-    assert answers == ["discarded", "there is no such letter"]
+    assert answers == ["discarded", GONE]
 
 
 async def test_what_is_left_to_another_process_is_forgotten_here() -> None:

@@ -10,10 +10,10 @@ from bus import Limits, MemoryViewStore, Query, Views, cached
 from bus.core.letters import DeadLetter
 from bus.core.stored import Checkpoint, StoredView, ViewChanges, table_of
 from bus.testing import Faults
-from bus.testing.simulation.asking import Asked, at_once
+from bus.testing.simulation.asking import Asked, Questions, at_once
 from bus.testing.simulation.model import Violated
 from bus.testing.simulation.world import EPOCH, World
-from tests.simulation.shop import CACHING_SHOP, SHELVES, TILL, GetShelf, Shelf
+from tests.simulation.shop import CACHING_SHOP, RAISED_CACHING_SHOP, SHELVES, TILL, GetShelf, Shelf
 
 TABLE = table_of(SHELVES)
 
@@ -113,3 +113,68 @@ def test_of_a_handler_that_waits_for_anything_but_views_nobody_knows_the_answer(
     world = World(application, 1, faults=Faults.none(), limits=Limits(), invariants=())
     asked = world.questions.ask(GetShelf("a"), 1, world.views)
     asked.check("anything", 99)
+
+
+RAISED = table_of(RAISED_CACHING_SHOP.view_projections[0])
+
+
+class Rebuilding:
+    """A question to somebody who answers from version 1, beside which version 2 holds another view."""
+
+    def __init__(self) -> None:
+        self.views = MemoryViewStore()
+        self.tables = {"shelves": TABLE, "till": table_of(TILL)}
+        at_once(self.views.__aenter__())
+        at_once(self.views.prepare([TABLE, table_of(TILL)]))
+        at_once(self.views.build(RAISED, EPOCH))
+        for table, events in ((TABLE, 1), (RAISED, 2)):
+            row = StoredView("a", b'{"item":"a","left":1,"events":%d}' % events, (1,))
+            changes = ViewChanges(Checkpoint(), Checkpoint(1, "", "item-a", 1), (row,), (), 0)
+            assert at_once(self.views.commit(table, changes))
+        self.questions = Questions(RAISED_CACHING_SHOP, Limits())
+        self.asked = self.questions.ask(GetShelf("a"), 1, self.views, lambda: self.tables)
+
+    def switch(self) -> None:
+        assert at_once(self.views.switch(RAISED, 0, TABLE, EPOCH))
+
+    def adopt(self) -> None:
+        self.tables = {**self.tables, "shelves": RAISED}
+
+
+def test_an_answer_is_one_of_the_views_that_its_process_answers_from() -> None:
+    history = Rebuilding()
+    history.switch()
+    with pytest.raises(Violated, match="on no state"):
+        history.asked.check(Shelf("a", 1, 2), 1)
+    history.asked.check(Shelf("a", 1, 1), 1)
+    history.adopt()
+    history.asked.check(Shelf("a", 1, 2), 1)
+    with pytest.raises(Violated, match="on no state"):
+        history.asked.check(Shelf("a", 1, 1), 1)
+
+
+def test_views_that_were_answered_from_for_a_moment_are_looked_at_when_that_is_told() -> None:
+    history = Rebuilding()
+    history.switch()
+    before = history.tables
+    history.adopt()
+    history.questions.moved(2, history.views)
+    assert history.asked.is_elsewhere
+    history.questions.moved(1, history.views)
+    history.tables = before
+    history.asked.check(Shelf("a", 1, 2), 1)
+
+
+def test_nobody_may_answer_from_views_that_are_still_being_built() -> None:
+    history = Rebuilding()
+    history.adopt()
+    with pytest.raises(Violated, match="on no state"):
+        history.asked.check(Shelf("a", 1, 2), 1)
+    # Nor is there an answer in views that are no longer there.
+    history = Rebuilding()
+    history.switch()
+    assert at_once(history.views.drop(TABLE))
+    history.questions.look(history.views)
+    history.asked.check(Shelf("a", 1, 1), 1)
+    with pytest.raises(Violated, match="on no state"):
+        history.asked.check(Shelf("a", 1, 2), 1)
