@@ -101,6 +101,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.world = Process("")
         self.process = self.world
         """Whose turn it is."""
+        self.stepped: Process | None = None
+        """Whose turn it was last; None where time has passed instead."""
         self.steps = 0
         self.tasks: list[asyncio.Task[Any]] = []
         self.faults: list[str] = []
@@ -178,6 +180,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def _step(self) -> None:
         """One callback of one task or timer."""
         ready, calls = self._ready, self._calls
+        self.stepped = None
         if not ready and not calls:
             self._pass_time()
             return
@@ -188,7 +191,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             _, _, call = ready.pop(int(self._chance.random() * len(ready)))
         if call.is_cancelled:
             return
-        self.process = call.process
+        self.process = self.stepped = call.process
         self.process.steps += 1
         try:
             if call.wakings is not None:
