@@ -185,8 +185,7 @@ class Lineages:
         # Where there are several builds of a projection there may be something to do at once.
         self.heard()
         while True:
-            with anyio.CancelScope(deadline=anyio.current_time() + pause_s):
-                await self._signal.wait()
+            await self._signal.wait(anyio.current_time() + pause_s)
             try:
                 pause_s = await self._look()
                 self._failures = 0
