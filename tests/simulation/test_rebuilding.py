@@ -19,6 +19,7 @@ REBUILT = Faults(rebuilds=1.0)
 
 FIRST_SEED = {
     "switch_without_comparing_positions": 19,
+    "adopt_before_it_has_what_was_answered": 81,
     "skip_an_event_when_a_build_is_resumed": 16,
 }
 """Where to begin with a bug that only later histories show."""

@@ -72,8 +72,8 @@ class NumberedTask(asyncio.Task[Any]):
     """A task that knows how many came before it, which means the same in every process."""
 
     def __init__(self, coroutine: Any, *, loop: "SimulatedLoop", name: str | None, context: Context | None) -> None:
-        self.number = loop.next_number()
-        self.process = loop.process
+        self.number: int = loop.next_number()
+        self.process: Process = loop.process
         super().__init__(coroutine, loop=loop, name=name or f"task-{self.number}", context=context)
 
 
@@ -99,7 +99,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._order = 0
         self._is_running = False
         self.world = Process("")
-        self.process = self.world
+        self.process: Process = self.world
         """Whose turn it is."""
         self.stepped: Process | None = None
         """Whose turn it was last; None where time has passed instead."""
