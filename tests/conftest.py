@@ -25,6 +25,17 @@ settings.register_profile("chance", settings.get_profile("steady"), derandomize=
 settings.load_profile("steady")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is given the most time comes first: a long test that begins last has all other processes wait for it."""
+
+    def given_s(item: pytest.Item) -> float:
+        marker = item.get_closest_marker("timeout")
+        return float(marker.args[0]) if marker is not None and marker.args else 0.0
+
+    items.sort(key=given_s, reverse=True)
+
+
 @pytest.fixture(autouse=True)
 def nothing_personal_is_logged() -> Iterator[None]:
     """Whatever a test does, the log holds nothing of what the application's code and messages hold."""

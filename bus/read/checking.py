@@ -3,6 +3,7 @@
 from bus.core.errors import ViewsMismatch
 from bus.core.stored import Checkpoint, ViewTable
 from bus.read.services import Services
+from bus.runtime.log import log, told
 
 
 async def check_views(services: Services, table: ViewTable, checkpoint: Checkpoint) -> None:
@@ -33,3 +34,15 @@ async def check_views(services: Services, table: ViewTable, checkpoint: Checkpoi
             store=view_store.url,
             projection=table.projection,
         )
+
+
+def say_left_alone(table: ViewTable, error: ViewsMismatch) -> None:
+    """Logs that a build that was found while the bus is open is not followed, and how to be rid of it."""
+    log.error(
+        "views are of another event store and are left alone",
+        code=error.code,
+        projection=table.projection,
+        views=table.title,
+        error=told(error),
+        drop=f"doubledecker projections drop {table.projection} --version {table.version} --build {table.build}",
+    )

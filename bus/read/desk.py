@@ -34,8 +34,7 @@ class Desk:
                 others = len([request for request in found if not self._lineages.ask(request)])
             except Exception as error:
                 log.warning("requests cannot be read", store=self._store.url, error=told(error))
-            with anyio.CancelScope(deadline=anyio.current_time() + self._limits.poll_interval_s):
-                await self._signal.wait()
+            await self._signal.wait(anyio.current_time() + self._limits.poll_interval_s)
 
     async def carry_out(self, request: Request, deadline: float) -> Request:
         """Asks, and returns the request as it is when it is answered, or at the deadline.

@@ -57,8 +57,7 @@ class Leases:
     async def run(self) -> None:
         """Looks again and again, for as long as the bus is open."""
         while True:
-            with anyio.CancelScope(deadline=anyio.current_time() + self._pause_s()):
-                await self._signal.wait()
+            await self._signal.wait(anyio.current_time() + self._pause_s())
             try:
                 # What is answered later than that says nothing any more, and another connection may do better.
                 with anyio.fail_after(self._limits.lease_s):

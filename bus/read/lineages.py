@@ -11,7 +11,7 @@ from bus.core.errors import BusClosed, BusError, NotProjected, ViewsDropped, Vie
 from bus.core.letters import Request
 from bus.core.projection import Projection
 from bus.core.stored import Checkpoint, ViewTable, table_of
-from bus.read.checking import check_views
+from bus.read.checking import check_views, say_left_alone
 from bus.read.leases import Leases
 from bus.read.lineage import Lineage, is_later
 from bus.read.pacing import Pace
@@ -52,8 +52,8 @@ class Lineages:
         """Who waits until nothing is being built here."""
         self._asking: list[Reply] = []
         """Who waits for a look that begins after they came."""
-        self._is_looking = False
-        """Whether the task runs that looks."""
+        self._is_over = False
+        """Whether no look begins any more."""
         self._failures = 0
         self._refused: set[tuple[str, int, int]] = set()
         """Places of builds that are of another event store."""
@@ -120,7 +120,9 @@ class Lineages:
             except ViewsMismatch as error:
                 if not self._is_started:
                     raise
-                self._refuse(table, error)
+                if table.place not in self._refused:
+                    self._refused.add(table.place)
+                    say_left_alone(table, error)
                 continue
             if made is not None:
                 opened.append(made)
@@ -133,20 +135,6 @@ class Lineages:
             # Also where that failed at the last look, since nobody else asks in a store that is not shared.
             await self._leases.look()
             self._is_unclaimed = False
-
-    def _refuse(self, table: ViewTable, error: ViewsMismatch) -> None:
-        """Leaves a build of another event store alone, and says so once."""
-        if table.place not in self._refused:
-            self._refused.add(table.place)
-            drop = f"doubledecker projections drop {table.projection} --version {table.version} --build {table.build}"
-            log.error(
-                "views are of another event store and are left alone",
-                code=error.code,
-                projection=table.projection,
-                views=table.title,
-                error=told(error),
-                drop=drop,
-            )
 
     async def _make(self, lineage: Lineage, build: Build, table: ViewTable, checkpoint: Checkpoint) -> Projector | None:
         """A projector for a table; None where that was dropped meanwhile."""
@@ -211,11 +199,10 @@ class Lineages:
         pause_s = self._limits.poll_interval_s if self._store.shared else math.inf
         # Where there are several builds of a projection there may be something to do at once.
         self.heard()
-        self._is_looking = True
+        self._is_over = False
         try:
             while True:
-                with anyio.CancelScope(deadline=anyio.current_time() + pause_s):
-                    await self._signal.wait()
+                await self._signal.wait(anyio.current_time() + pause_s)
                 asking, self._asking = self._asking, []
                 try:
                     pause_s = await self._look(asking)
@@ -230,23 +217,26 @@ class Lineages:
                     # Also where it was cut off.
                     _tell(asking, None)
         finally:
-            self._is_looking = False
-            _tell(self._asking, None)
-            self._asking = []
+            self._end()
+
+    def _end(self) -> None:
+        self._is_over = True
+        asking, self._asking = self._asking, []
+        _tell(asking, None)
 
     async def refresh(self) -> None:
         """Returns after a look that began since the call, for who has found that something has changed.
 
         Whoever gives up meanwhile leaves it undisturbed. Raises what the view store raises, and `BusClosed`.
         """
-        if self._is_looking:
+        if not self._is_over:
             reply = self._services.new_reply()
             self._asking.append(reply)
             self._signal.set()
             failure: Exception | None = await reply
             if failure is not None:
                 raise failure.copy() if isinstance(failure, BusError) else failure
-        if not self._is_looking:
+        if self._is_over:
             raise BusClosed("the bus was closed while other views were looked for. Ask inside its `async with` block")
 
     async def _look(self, asking: Sequence[Reply]) -> float:
@@ -276,6 +266,8 @@ class Lineages:
     def close(self) -> None:
         """Nothing more will be built; told to who waits for it."""
         self._is_closed = True
+        # Also where the task was ended before it began.
+        self._end()
         self._wake()
 
     async def _tend(self, lineage: Lineage, builds: Sequence[Build]) -> float:

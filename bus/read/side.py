@@ -173,7 +173,8 @@ class ReadSide:
 
         Raises a subclass of `NotProjected` as soon as that is out of reach for one of them.
         """
-        waiting = set(names)
+        # In this order, and not in that of a set, which is another one in each process.
+        waiting = dict.fromkeys(names)
         while True:
             for name in [name for name in waiting if self.progress[name].position >= after.position]:
                 try:
@@ -182,7 +183,7 @@ class ReadSide:
                         table = self.queries.table(name)
                         async with self._view_store.snapshot() as reader:
                             await check_parked(reader, table, after)
-                    waiting.remove(name)
+                    del waiting[name]
                 except ViewsDropped:
                     await self._find_others(name, after.position, deadline)
             if not waiting:

@@ -131,8 +131,7 @@ class Subscription:
             if self._is_interrupted:
                 self._is_interrupted = False
                 return None
-            with anyio.CancelScope(deadline=self._next_poll if self._store.shared else math.inf):
-                await self._signal.wait()
+            await self._signal.wait(self._next_poll if self._store.shared else math.inf)
 
     def read_ahead_in(self, tasks: TaskGroup) -> None:
         """From now on pages are read while those before them are worked on, in tasks of this group."""

@@ -35,8 +35,7 @@ class Telling:
     async def run(self) -> None:
         """Looks again and again, for as long as the bus is open."""
         while True:
-            with anyio.CancelScope(deadline=anyio.current_time() + self._interval_s):
-                await self._signal.wait()
+            await self._signal.wait(anyio.current_time() + self._interval_s)
             await self.look()
 
     async def look(self) -> None:

@@ -330,5 +330,4 @@ class Watched:
             now = self._clock.monotonic()
             if now >= earliest and (watcher.is_due or now >= latest):
                 return
-            with anyio.CancelScope(deadline=earliest if watcher.is_due else max(earliest, latest)):
-                await self._signal.wait()
+            await self._signal.wait(earliest if watcher.is_due else max(earliest, latest))

@@ -1,6 +1,7 @@
 """Reply: a one-shot answer to one waiting task, at the price of half a future of the event loop's own."""
 
 import asyncio
+import math
 import sys
 from collections.abc import Callable, Generator
 from contextvars import Context
@@ -226,13 +227,39 @@ class Signal:
         if waiter is not None and not waiter.is_done:
             waiter.set_result(None)
 
-    async def wait(self) -> None:
-        """Returns once `set` was called since the last wait."""
+    async def wait(self, until: float = math.inf) -> None:
+        """Returns once `set` was called since the last wait, or at that time on the loop's clock.
+
+        To run into that time costs a timer and no cancellation, so that whoever looks again and again may wait here.
+        """
         assert self._waiter is None, "a signal has one waiter"
-        while not self._is_set:
-            self._waiter = self._new_reply()
+        is_late = False
+        while not self._is_set and not is_late:
+            waiter = self._waiter = self._new_reply()
             try:
-                await self._waiter
+                is_late = await (waiter if until == math.inf else _answered(waiter, until)) is _LATE
             finally:
                 self._waiter = None
         self._is_set = False
+
+
+_LATE: Final = object()
+"""The answer of the clock."""
+
+
+async def _answered(reply: Reply, deadline: float) -> object:
+    """The answer; at the deadline, if nobody has given one before, it is `_LATE`."""
+    if not isinstance(reply, LoopReply):
+        with anyio.CancelScope(deadline=deadline):
+            return await reply
+        return _LATE
+    timer = asyncio.get_running_loop().call_at(deadline, _be_late, reply)
+    try:
+        return await reply
+    finally:
+        timer.cancel()
+
+
+def _be_late(reply: LoopReply) -> None:
+    if not reply.is_done:
+        reply.set_result(_LATE)

@@ -34,7 +34,9 @@ class Supervisor:
         """Whether a task was ended by more than an `Exception`, such as an exit of the process; it is not restarted."""
 
     def start(self, name: str, task: Callable[[], Awaitable[None]]) -> None:
-        """Runs `task` until it returns; when it raises, again after a pause."""
+        """Runs `task` until it returns; when it raises, again after a pause. Nothing begins once all were stopped."""
+        if self._is_stopped:
+            return
         # In an empty context no task inherits the trace of whoever happened to start it.
         contextvars.Context().run(lambda: self._tasks.start_soon(self._keep_running, name, task, name=name))
 

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Callable, Iterable
 
-import anyio
-
 from bus.core.errors import DeadlineExceeded, Overloaded
 from bus.ports import Clock
 from bus.runtime.reply import Reply, Signal
@@ -47,9 +45,7 @@ class Deadlines:
     async def run(self) -> None:
         """Looks whenever the earliest deadline has come."""
         while True:
-            with anyio.CancelScope(deadline=self.next):
-                await self._signal.wait()
-                continue
+            await self._signal.wait(self.next)
             now = self._clock.monotonic()
             if now >= self.next:
                 self.next = self.expire(now)

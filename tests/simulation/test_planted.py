@@ -16,8 +16,13 @@ pytestmark = [pytest.mark.no_cover, pytest.mark.timeout(600)]
 HISTORIES_MAX = 2_000
 
 
-FIRST_SEED = {"give_back_whom_another_turn_has": 60}
-"""Where to begin with a bug that makes some of the first histories go on for minutes without breaking a promise."""
+FIRST_SEED = {
+    "forget_to_reset_the_staged_state": 9,
+    "give_back_whom_another_turn_has": 126,
+    "lose_the_slot_of_a_cancelled_sender": 6,
+    "leave_the_mail_of_who_is_under_way": 9,
+}
+"""Where to begin with a bug that only later histories show, or that the first ones show at great length."""
 
 
 def found_in(seeds: int, buses: int = 1, first: int = 0) -> int | None:

@@ -10,8 +10,11 @@ from bus.testing.simulation.loop import SimulatedLoop, Stuck, simulated_loop
 from bus.testing.simulation.model import Violated
 from bus.testing.simulation.world import LATEST_S, World
 
-LIFE_S = 100_000.0
-"""Virtual seconds after which whoever still waits waits for ever; only timers that come again and again go by."""
+LIFE_S = 20_000.0
+"""Virtual seconds after which whoever still waits waits for ever; only timers that come again and again go by.
+
+The longest of a thousand lives with all faults lasts 1,100.
+"""
 LIVES_MAX = 30
 """Lives of one history; in the later half nothing goes wrong any more."""
 LATE_S = 2 * LATEST_S

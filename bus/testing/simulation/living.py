@@ -21,7 +21,7 @@ from bus.testing.simulation.model import Violated
 from bus.testing.simulation.stores import SimulatedEventStore, SimulatedViewStore
 from bus.testing.simulation.world import EPOCH, World
 
-SETTLE_S = 10_000.0
+SETTLE_S = 5_000.0
 """Virtual seconds for everything to come to rest once nothing goes wrong any more."""
 
 TIDIED_S = 60.0

@@ -35,7 +35,7 @@ class Process:
 class Call:
     """A callback that waits for its turn; what `call_soon` and its like return."""
 
-    __slots__ = ("args", "callback", "context", "is_cancelled", "process", "when_due")
+    __slots__ = ("args", "callback", "context", "is_cancelled", "process", "task", "wakings", "when_due")
 
     def __init__(
         self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None, process: Process
@@ -43,6 +43,16 @@ class Call:
         self.callback = callback
         self.args = args
         self.context = context if context is not None else copy_context()
+        owner = getattr(callback, "__self__", None)
+        self.task = 0
+        """The number of the task whose turn it is; 0 where it is no task's."""
+        self.wakings: Wakings | None = None
+        """Whom it wakes, where that may be several."""
+        if isinstance(owner, NumberedTask):
+            self.task = owner.number
+            process = owner.process
+        elif isinstance(owner, Wakings):
+            self.wakings = owner
         self.process = process
         self.is_cancelled = process.is_over
         self.when_due = 0.0
@@ -62,8 +72,8 @@ class NumberedTask(asyncio.Task[Any]):
     """A task that knows how many came before it, which means the same in every process."""
 
     def __init__(self, coroutine: Any, *, loop: "SimulatedLoop", name: str | None, context: Context | None) -> None:
-        self.number = loop.next_number()
-        self.process = loop.process
+        self.number: int = loop.next_number()
+        self.process: Process = loop.process
         super().__init__(coroutine, loop=loop, name=name or f"task-{self.number}", context=context)
 
 
@@ -89,8 +99,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._order = 0
         self._is_running = False
         self.world = Process("")
-        self.process = self.world
+        self.process: Process = self.world
         """Whose turn it is."""
+        self.stepped: Process | None = None
+        """Whose turn it was last; None where time has passed instead."""
         self.steps = 0
         self.tasks: list[asyncio.Task[Any]] = []
         self.faults: list[str] = []
@@ -168,6 +180,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def _step(self) -> None:
         """One callback of one task or timer."""
         ready, calls = self._ready, self._calls
+        self.stepped = None
         if not ready and not calls:
             self._pass_time()
             return
@@ -178,14 +191,13 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             _, _, call = ready.pop(int(self._chance.random() * len(ready)))
         if call.is_cancelled:
             return
-        self.process = call.process
+        self.process = self.stepped = call.process
         self.process.steps += 1
         try:
-            owner = getattr(call.callback, "__self__", None)
-            if isinstance(owner, Wakings):
+            if call.wakings is not None:
                 # Whom it would wake in a row are woken as chance has it.
-                owner.due.sort(key=_number_of_waiter)
-                owner.spread()
+                call.wakings.due.sort(key=_number_of_waiter)
+                call.wakings.spread()
                 return
             call.context.run(call.callback, *call.args)
         except Exception as error:
@@ -211,17 +223,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         if call.process.is_paused:
             call.process.held.append(call)
             return
-        owner = getattr(call.callback, "__self__", None)
-        if isinstance(owner, NumberedTask):
+        if call.task:
             self._order += 1
-            insort(self._ready, (owner.number, self._order, call))
+            insort(self._ready, (call.task, self._order, call))
         else:
             self._calls.append(call)
-
-    def _call(self, callback: Any, args: tuple[Any, ...], context: Context | None) -> Call:
-        owner = getattr(callback, "__self__", None)
-        process = owner.process if isinstance(owner, NumberedTask) else self.process
-        return Call(callback, args, context, process)
 
     @contextmanager
     def _current(self) -> Generator[None]:
@@ -241,7 +247,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     # What asyncio asks of a loop.
 
     def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
-        call = self._call(callback, args, context)
+        call = Call(callback, args, context, self.process)
         self._enqueue(call)
         return call
 
@@ -249,7 +255,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
-        call = self._call(callback, args, context)
+        call = Call(callback, args, context, self.process)
         call.when_due = when
         if when == float("inf"):
             return call

@@ -51,8 +51,10 @@ class Progress:
     """When something new was said last, and when time passed last."""
 
     def __init__(self) -> None:
-        self.said: tuple[int, int] = (0, 0)
-        """Messages still to be sent, and lives so far."""
+        self.left = 0
+        """Messages still to be sent."""
+        self.lives = 0
+        """How many there were so far."""
         self.said_at = 0.0
         self.time = 0.0
         self.steps = 0
@@ -93,6 +95,9 @@ class Processes:
         self._closing = anyio.Event()
         """Set when they agree on who projects what."""
         self._over = anyio.Event()
+        self._place_by_process: dict[Process, Place] = {}
+        self._has_news = False
+        """Whether a place has come to where all others are waited for, which is looked at once."""
 
     def run(self) -> None:
         """Until everything was sent, all have come to rest, and were closed."""
@@ -129,17 +134,17 @@ class Processes:
     # What a life waits for.
 
     async def _quiet(self, life: Life) -> None:
-        self._place_of(life).is_quiet = True
+        self._place_of(life).is_quiet = self._has_news = True
         await self._calm.wait()
         await anyio.sleep(LATE_S)
         # One that is at rest itself may still hear of what another has under way, so all come to rest twice.
         with suppress(BusError):
             await life.bus.wait_settled(timeout=self._settle_s)
-        self._place_of(life).has_finished_writing = True
+        self._place_of(life).has_finished_writing = self._has_news = True
         await self._written.wait()
 
     async def _rested(self, life: Life) -> None:
-        self._place_of(life).has_rested = True
+        self._place_of(life).has_rested = self._has_news = True
         await self._closing.wait()
 
     def _place_of(self, life: Life) -> Place:
@@ -149,20 +154,29 @@ class Processes:
     # What happens between two steps.
 
     def _is_over(self) -> bool:
-        world = self.world
         self._check_progress()
-        for place in self._places:
-            if place.task is None:
-                continue
-            steps = place.process.steps
-            if place.task.done():
-                self._ended(place, place.task)
-            elif steps == place.crash_at and not world.is_calm and self._living.crashes:
-                self._living.crashes -= 1
-                self._crash(place)
-            elif steps == place.pause_at and not world.is_calm and self._pauses:
-                self._pauses -= 1
-                self._pause(place)
+        if (process := self._loop.stepped) is not None and (place := self._place_by_process.get(process)) is not None:
+            self._look_at(place, process)
+        if self._has_news:
+            self._has_news = False
+            self._tell_all()
+        return self.world.violation is not None
+
+    def _look_at(self, place: Place, process: Process) -> None:
+        """A process has taken a step, which may have been its last one for now."""
+        if place.task is None or place.process is not process:
+            return
+        if place.task.done():
+            self._ended(place, place.task)
+        elif process.steps == place.crash_at and not self.world.is_calm and self._living.crashes:
+            self._living.crashes -= 1
+            self._crash(place)
+        elif process.steps == place.pause_at and not self.world.is_calm and self._pauses:
+            self._pauses -= 1
+            self._pause(place)
+
+    def _tell_all(self) -> None:
+        """Lets go on who waits for all others, where these have come as far."""
         if not self._calm.is_set() and all(place.is_quiet for place in self._places):
             self._end_faults()
         if not self._written.is_set() and all(place.has_finished_writing for place in self._places):
@@ -171,16 +185,15 @@ class Processes:
             self._at_rest.set()
         if all(place.is_finished for place in self._places):
             self._over.set()
-        return world.violation is not None
 
     def _check_progress(self) -> None:
-        loop, last = self._loop, self._progress
-        if (said := (self._living.clients.left, self._lives)) != last.said:
-            last.said, last.said_at = said, loop.time()
-        elif loop.time() > last.said_at + SILENCE_S + 4 * self._patience_s:
+        loop, last, left, now = self._loop, self._progress, self._living.clients.left, self._loop.time()
+        if left != last.left or self._lives != last.lives:
+            last.left, last.lives, last.said_at = left, self._lives, now
+        elif now > last.said_at + SILENCE_S + 4 * self._patience_s:
             self.world.fail(f"somebody waits for ever: since {last.said_at:,.0f} s nothing new was said")
-        if loop.time() > last.time:
-            last.time, last.steps = loop.time(), loop.steps
+        if now > last.time:
+            last.time, last.steps = now, loop.steps
             return
         steps = loop.steps - last.steps
         if steps > CIRCLE_STEPS and steps > CIRCLE_STEPS + 50 * self.world.model.head * len(self.world.holders()):
@@ -200,6 +213,7 @@ class Processes:
         self._draw_pause(place)
         world.history.note("open", place.process.name)
         place.life = self._living.begin(self._lives, place.clock, place.process.name)
+        self._place_by_process[place.process] = place
         with self._loop.within(place.process):
             place.task = self._loop.create_task(self._living.live(place.life))
 
@@ -217,7 +231,7 @@ class Processes:
         if (error := task.exception()) is not None:
             self.world.fail(f"process {place.process.name} ended with {error!r}")
         elif task.result():
-            place.is_finished = True
+            place.is_finished = self._has_news = True
         else:
             self._begin_later(place)
 

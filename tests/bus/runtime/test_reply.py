@@ -323,6 +323,72 @@ async def test_a_signal_set_while_its_waiter_is_cancelled_is_kept_for_the_next()
         await signal.wait()
 
 
+async def test_a_signal_is_waited_for_no_longer_than_to_a_time() -> None:
+    signal = Signal(reply_factory())
+    started = anyio.current_time()
+    for number in range(1, 4):
+        await signal.wait(started + number)
+        assert round(anyio.current_time() - started, 3) == number
+
+
+async def test_a_signal_set_before_the_time_wakes_at_once_and_only_once() -> None:
+    signal = Signal(reply_factory())
+    woken: list[float] = []
+    started = anyio.current_time()
+
+    async def wait() -> None:
+        for until in (5, 5, 7):
+            await signal.wait(started + until)
+            woken.append(round(anyio.current_time() - started, 3))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        await anyio.sleep(1)
+        signal.set()
+        await anyio.sleep(5)
+        signal.set()
+    assert woken == [1, 5, 6]
+
+
+async def test_a_signal_set_at_the_very_time_to_which_it_is_waited_for_is_heard_once() -> None:
+    signal = Signal(reply_factory())
+    started = anyio.current_time()
+    woken: list[float] = []
+
+    async def wait() -> None:
+        for until in (1, 3):
+            await signal.wait(started + until)
+            woken.append(round(anyio.current_time() - started, 3))
+
+    async def set_at(time: float) -> None:
+        await anyio.sleep_until(started + time)
+        signal.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wait)
+        tasks.start_soon(set_at, 1)
+    # Whichever of the two came first, nobody is left asleep, and nothing is heard that was not said.
+    assert woken in ([1, 3], [1, 1])
+
+
+async def test_a_time_that_has_passed_is_not_waited_for_and_a_signal_that_is_set_is_heard_all_the_same() -> None:
+    signal = Signal(reply_factory())
+    signal.set()
+    await signal.wait(anyio.current_time() - 1)
+    started = anyio.current_time()
+    await signal.wait(started - 1)
+    assert anyio.current_time() == pytest.approx(started)
+
+
+async def test_who_is_cancelled_while_it_waits_to_a_time_leaves_no_timer() -> None:
+    signal = Signal(reply_factory())
+    with anyio.move_on_after(1):
+        await signal.wait(anyio.current_time() + 2)
+    started = anyio.current_time()
+    await signal.wait(started + 5)
+    assert round(anyio.current_time() - started, 3) == 5
+
+
 async def test_a_signal_has_one_waiter() -> None:
     signal = Signal(reply_factory())
     async with anyio.create_task_group() as tasks:

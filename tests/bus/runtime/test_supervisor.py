@@ -122,6 +122,20 @@ async def test_what_is_started_after_the_end_does_not_run() -> None:
     assert ran == []
 
 
+async def test_who_starts_something_when_all_has_ended_is_not_disturbed() -> None:
+    ran: list[str] = []
+
+    async def run() -> None:
+        ran.append("late")
+
+    async with anyio.create_task_group() as tasks:
+        supervisor = Supervisor(tasks, LIMITS)
+        supervisor.stop()
+    supervisor.start("late", run)
+    await anyio.wait_all_tasks_blocked()
+    assert not ran
+
+
 async def test_an_exit_of_the_process_is_no_crash() -> None:
     class Exit(BaseException):
         pass
