@@ -6,7 +6,8 @@ from bus.core.letters import Request
 from bus.read.lineages import Lineages
 from bus.read.services import Services
 from bus.runtime.log import log, told
-from bus.runtime.reply import Reply, Signal
+from bus.runtime.reply import Reply
+from bus.runtime.signal import Signal
 
 _REQUESTS_MAX = 100
 """Taken at a time, besides those that are for others to take; the rest waits in the store."""

@@ -10,7 +10,7 @@ from bus.core.stored import Checkpoint, Claim, ViewTable
 from bus.read.projector import Projector
 from bus.read.services import Services
 from bus.runtime.log import log, told
-from bus.runtime.reply import Signal
+from bus.runtime.signal import Signal
 from bus.runtime.supervisor import backoff_s
 
 

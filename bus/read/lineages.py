@@ -21,7 +21,8 @@ from bus.read.reindexing import reindex
 from bus.read.services import Services
 from bus.read.switching import switch
 from bus.runtime.log import log, told
-from bus.runtime.reply import Reply, Signal
+from bus.runtime.reply import Reply
+from bus.runtime.signal import Signal
 from bus.runtime.supervisor import backoff_s
 
 Start = Callable[[str, Callable[[], Awaitable[None]]], None]

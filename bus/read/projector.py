@@ -22,7 +22,7 @@ from bus.read.setbacks import Setbacks
 from bus.read.subscription import Subscription, foreign_categories
 from bus.read.writing import Attempt, Writing
 from bus.runtime.log import log, named, told
-from bus.runtime.reply import Signal
+from bus.runtime.signal import Signal
 
 _FOREIGN = "its views were made from another event store"
 

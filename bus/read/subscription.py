@@ -21,7 +21,8 @@ from bus.core.stored import Checkpoint, StoredEvent
 from bus.ports import EventStore
 from bus.runtime.feed import Feed
 from bus.runtime.log import log, told
-from bus.runtime.reply import Reply, Signal
+from bus.runtime.reply import Reply
+from bus.runtime.signal import Signal
 
 
 class Slice(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from bus.read.lineage import Lineage
 from bus.read.projector import Projector
 from bus.read.services import Services
 from bus.runtime.log import log, told
-from bus.runtime.reply import Signal
+from bus.runtime.signal import Signal
 
 
 class Telling:

@@ -17,7 +17,8 @@ from bus.read.keeping import Answered, Question, ReadKeys, concerns
 from bus.read.progress import Keys, Progress, together
 from bus.read.queries import Queries
 from bus.read.services import Services
-from bus.runtime.reply import Reply, Signal
+from bus.runtime.reply import Reply
+from bus.runtime.signal import Signal
 from bus.runtime.supervisor import Supervisor
 
 R = TypeVar("R")

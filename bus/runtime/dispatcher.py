@@ -6,7 +6,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import anyio
 import anyio.lowlevel
 
-from bus.runtime.reply import Reply, Signal
+from bus.runtime.reply import Reply
+from bus.runtime.signal import Signal
 
 
 class Actor(Protocol):

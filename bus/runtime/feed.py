@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from bus.core.messages import Event, Recorded
-from bus.runtime.reply import Signal
+from bus.runtime.signal import Signal
 
 
 class Feed:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 
 from bus.core.errors import DeadlineExceeded, Overloaded
 from bus.ports import Clock
-from bus.runtime.reply import Reply, Signal
+from bus.runtime.reply import Reply
+from bus.runtime.signal import Signal
 from bus.write.answers import unknown
 from bus.write.directory import Actor
 from bus.write.envelope import Envelope, Outcome, Twin

@@ -14,7 +14,8 @@ from bus.core.snapshots import SnapshotCodec
 from bus.core.stored import Snapshot
 from bus.ports import EventStore
 from bus.runtime.log import log, told
-from bus.runtime.reply import Reply, Signal
+from bus.runtime.reply import Reply
+from bus.runtime.signal import Signal
 from bus.write.directory import Actor
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from bus import Event, Recorded
 from bus.runtime.feed import Feed
-from bus.runtime.reply import Signal, reply_factory
+from bus.runtime.reply import reply_factory
+from bus.runtime.signal import Signal
 from tests.support.ledger import NoteWritten
 
 NOON = datetime(2013, 1, 1, 12, tzinfo=UTC)
