@@ -34,7 +34,6 @@ class Process:
     def __init__(self, stores: Stores, folder: Path, seed: int, number: int) -> None:
         _, url, *_ = stores.arguments
         self._said = folder / f"stderr-{number}"
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
         with self._said.open("ab") as said:
             self._process = subprocess.Popen(
                 [
@@ -47,7 +46,6 @@ class Process:
                     folder / f"notes-{number}",
                 ],
                 cwd=ROOT,
-                env=environment,
                 stdout=subprocess.PIPE,
                 stderr=said,
             )

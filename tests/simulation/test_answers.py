@@ -11,8 +11,7 @@ from bus.testing import Faults, SimulationFailed, simulate
 from tests.simulation.planted_answers import ANSWER_BUGS, PARKED_ANSWER_BUGS, SHARED_ANSWER_BUGS
 from tests.simulation.shop import CACHING_PARKING_SHOP, CACHING_SHOP, looking
 
-pytestmark = [pytest.mark.no_cover, pytest.mark.timeout(600)]
-"""What runs so many histories is not what counts the lines that they reach, which takes twice as long again."""
+pytestmark = pytest.mark.timeout(600)
 
 HISTORIES_MAX = 500
 POISONED = msgspec.structs.replace(Faults.none(), projection_poisons=0.3, slow=0.3)

@@ -9,8 +9,7 @@ from bus.testing import Faults, SimulationFailed, simulate
 from tests.simulation.planted_parking import PARKING_BUGS, remove_letters_whether_or_not_they_are_there
 from tests.simulation.shop import PARKING_SHOP, shopping
 
-pytestmark = [pytest.mark.no_cover, pytest.mark.timeout(600)]
-"""What runs so many histories is not what counts the lines that they reach, which takes twice as long again."""
+pytestmark = pytest.mark.timeout(600)
 
 HISTORIES_MAX = 500
 POISONED = Faults(projection_poisons=0.2, view_commit_late=0.3)

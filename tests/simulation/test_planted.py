@@ -10,8 +10,7 @@ from tests.simulation.planted import BUGS
 from tests.simulation.planted_sharing import SHARED_BUGS
 from tests.simulation.shop import SHOP, shopping
 
-pytestmark = [pytest.mark.no_cover, pytest.mark.timeout(600)]
-"""What runs so many histories is not what counts the lines that they reach, which takes twice as long again."""
+pytestmark = pytest.mark.timeout(600)
 
 HISTORIES_MAX = 2_000
 

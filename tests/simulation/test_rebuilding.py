@@ -23,8 +23,7 @@ from tests.simulation.shop import (
     shopping,
 )
 
-pytestmark = [pytest.mark.no_cover, pytest.mark.timeout(600)]
-"""What runs so many histories is not what counts the lines that they reach, which takes twice as long again."""
+pytestmark = pytest.mark.timeout(600)
 
 HISTORIES_MAX = 500
 REBUILT = Faults(rebuilds=1.0)

@@ -13,8 +13,7 @@ from bus.write.recovery import Found, Recovery
 from bus.write.snapshotting import Snapshotting
 from tests.simulation.shop import ITEM, SHOP, shopping
 
-pytestmark = [pytest.mark.no_cover, pytest.mark.timeout(600)]
-"""What runs so many histories is not what counts the lines that they reach, which takes twice as long again."""
+pytestmark = pytest.mark.timeout(600)
 
 Patch = pytest.MonkeyPatch
 

@@ -1,6 +1,5 @@
 """Processes: the command line as users start it."""
 
-import os
 import subprocess
 import sys
 
@@ -18,12 +17,11 @@ main()
 """As from an installed package: the source tree is not to be found, a copy of some of its folders is."""
 
 
-def doubledecker(*arguments: str, program: str = MAIN, counted: bool = True) -> subprocess.CompletedProcess[str]:
-    """Runs it to its end; what is to do much is not `counted` by coverage, which takes longer than the work."""
+def doubledecker(*arguments: str, program: str = MAIN) -> subprocess.CompletedProcess[str]:
+    """Runs it to its end."""
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if counted or not name.startswith("COVERAGE_")},
         capture_output=True,
         text=True,
         timeout=100,

@@ -16,18 +16,18 @@ from tests.architecture.tree import ROOT
 
 def test_the_demo_run_twice_on_one_store_records_everything_once(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/flights.db"
-    first, again = (doubledecker("demo", "--json", "--store", store, counted=False) for _ in range(2))
+    first, again = (doubledecker("demo", "--json", "--store", store) for _ in range(2))
     assert (first.returncode, first.stderr) == (again.returncode, again.stderr) == (0, "")
     assert json.loads(first.stdout)["events"] == 18_262
     second = json.loads(again.stdout)
     assert (second["events"], second["duplicates"], second["event_store_events"]) == (0, 18_262, 18_262)
-    told = doubledecker("demo", "--store", store, counted=False)
+    told = doubledecker("demo", "--store", store)
     assert "18,262 commands were recorded already and recorded nothing again" in told.stdout
 
 
 def test_output_that_nobody_reads_any_more_is_no_error(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/flights.db"
-    assert doubledecker("demo", "--json", "--store", store, counted=False).returncode == 0
+    assert doubledecker("demo", "--json", "--store", store).returncode == 0
     with subprocess.Popen(
         [sys.executable, "-c", MAIN, "export", "--store", store],
         cwd=ROOT,
