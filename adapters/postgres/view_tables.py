@@ -12,9 +12,13 @@ COMMIT_FORM = 3
 CREATE_PROJECTION = f"""
 INSERT INTO {{schema}}.projections
 (projection_key, projection, version, build, indexes, state, since, position, store_id, stream, stream_version,
- procedure_form)
-VALUES ($1, $2, $3, $4, $5, $6, $7, 0, '', '', 0, {COMMIT_FORM})
+ procedure_form, epoch)
+SELECT $1::integer, $2, $3, $4, $5, $6, $7, 0, '', '', 0, {COMMIT_FORM},
+       CASE count(*) + 1 WHEN $1::integer THEN 0 ELSE $1::bigint << 32 END
+FROM {{schema}}.projections
 """
+"""Once tables have been dropped, which shows in the keys, the epochs of each one are those of no other: who knows one
+that was there before under the same name takes this one for it, and all but the epoch may be as it was."""
 CLAIM = "CALL {schema}.claim_projections($1, $2, $3)"
 RELEASE = "CALL {schema}.release_projections($1, $2)"
 CLAIMS = """

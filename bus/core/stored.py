@@ -160,7 +160,7 @@ class Claim(msgspec.Struct, frozen=True):
     owner: str
     """Whoever holds the lease; '' for nobody."""
     epoch: int
-    """Goes up each time the lease changes hands."""
+    """Goes up each time the lease changes hands, also where the table was dropped and made anew meanwhile."""
     checkpoint: Checkpoint
 
 

@@ -58,11 +58,13 @@ class MemoryViewStore(Opened):
         self.shared = shared
         self._tables: dict[Name, _Views] = {}
         self._requests: dict[str, Request] = {}
+        self._first_epochs: dict[Name, int] = {}
+        """Of tables that were dropped: where the epochs of one of the same name begin."""
 
     async def prepare(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
         self.check_open()
         for table in tables:
-            self._tables.setdefault(table.place, _Views(table.indexes))
+            self._make(table, ANSWERING, None)
         return {table: self._tables[table.place].checkpoint for table in tables}
 
     async def known(self, tables: Sequence[ViewTable]) -> Mapping[ViewTable, Checkpoint]:
@@ -141,7 +143,11 @@ class MemoryViewStore(Opened):
 
     async def build(self, table: ViewTable, since: datetime) -> None:
         self.check_open()
-        self._tables.setdefault(table.place, _Views(table.indexes, state=BUILDING, since=since))
+        self._make(table, BUILDING, since)
+
+    def _make(self, table: ViewTable, state: State, since: datetime | None) -> None:
+        made = _Views(table.indexes, state=state, since=since, epoch=self._first_epochs.get(table.place, 0))
+        self._tables.setdefault(table.place, made)
 
     async def switch(self, table: ViewTable, epoch: int, over: ViewTable, since: datetime) -> bool:
         self.check_open()
@@ -167,7 +173,8 @@ class MemoryViewStore(Opened):
         current = answering([one for one in await self.builds() if one.table.projection == table.projection])
         if current is not None and current.table.place == table.place:
             return False
-        self._tables.pop(table.place, None)
+        if (gone := self._tables.pop(table.place, None)) is not None:
+            self._first_epochs[table.place] = gone.epoch + 1
         return True
 
     async def tell(self, table: ViewTable, standing: Standing) -> None:

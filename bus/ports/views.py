@@ -100,7 +100,7 @@ class ViewStore(ViewDesk, Protocol):
 
     Where several buses keep their views in one place, each table is written by whoever holds its lease. A lease lapses
     by the store's clock; its epoch, which every commit names, goes up when it changes hands, so that who was paused
-    and has lost it meanwhile writes nothing.
+    and has lost it meanwhile writes nothing. It never comes again, not even where a table was dropped and made anew.
     """
 
     @property
@@ -138,7 +138,8 @@ class ViewStore(ViewDesk, Protocol):
         """Removes a table with its views, letters, standing and lease; False, and nothing, for the one that answers.
 
         True where there is none. Whoever still uses it gets `Unusable`, and no claim of it; who has a snapshot from
-        before may read on, or get `Unusable` as well. `prepare` and `build` make it anew, and empty.
+        before may read on, or get `Unusable` as well. `prepare` and `build` make it anew, empty, and in an epoch
+        that no table of that name was in.
         """
         ...
 

@@ -101,6 +101,9 @@ class Rebuilding:
                 if done.state == BUILDING
                 else f"{done.table.title} was built, and is {done.state}"
             )
+        if not lineage.builds:
+            # This process has nothing left to build them with, and would take them for those that it answered from.
+            return False, f"the views of {lineage.answers.title} were dropped: open the bus again to build them anew"
         if (building := lineage.building) is not None:
             return False, f"{building.title} is being built already, and is at position {building.progress.position}"
         table = table_of(lineage.projection)

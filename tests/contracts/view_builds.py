@@ -271,6 +271,48 @@ class SharedBuildLaws:
             await other.prepare([NEXT])
             assert (await other.claim([NEXT], "second", HOUR_S))[NEXT].owner == "first"
 
+    async def test_who_held_what_was_dropped_changes_nothing_of_what_was_built_anew(self, new_pair: NewPair) -> None:
+        one, other = new_pair()
+        async with one, other:
+            await _both_have(one, other)
+            old = (await other.claim([NEXT], "second", HOUR_S))[NEXT].epoch
+            put = (StoredView("k", b"1", (5,)),)
+            assert await one.drop(NEXT)
+            await one.build(NEXT, LATER)
+            # A look at what there is shows a table of that name.
+            await other.builds()
+            assert not await _is_changed(other, ViewChanges(START, FIRST, put, (), old))
+            assert not await other.switch(NEXT, old, PLAIN, LATER)
+            new = (await one.claim([NEXT], "first", HOUR_S))[NEXT].epoch
+            assert not await _is_changed(other, ViewChanges(START, FIRST, put, (), old))
+            assert not await other.switch(NEXT, old, PLAIN, LATER)
+            assert [build.state for build in await one.builds()] == ["answering", "building"]
+            assert await one.commit(NEXT, ViewChanges(START, FIRST, put, (), new))
+            # What was built from the same events has the same checkpoints.
+            assert not await _is_changed(other, ViewChanges(FIRST, _at(8), put, (), old))
+
+    async def test_no_epoch_comes_again_however_often_a_table_is_made_anew(self, new_pair: NewPair) -> None:
+        one, other = new_pair()
+        async with one, other:
+            await _both_have(one, other)
+            epochs = list[int]()
+            for owner in ("first", "second", "first"):
+                epochs += [(await one.claim([NEXT], name, 0.0))[NEXT].epoch for name in (owner, "third")]
+                assert await one.drop(NEXT)
+                await one.build(NEXT, LATER)
+            await one.drop(NEXT)
+            await one.prepare([NEXT])
+            epochs.append((await one.claim([NEXT], "first", 0.0))[NEXT].epoch)
+            assert epochs == sorted(set(epochs))
+
+
+async def _is_changed(store: ViewStore, changes: ViewChanges) -> bool:
+    """By who may have been told that the table was dropped."""
+    try:
+        return await store.commit(NEXT, changes)
+    except ViewsDropped:
+        return False
+
 
 async def _both_have(one: ViewStore, other: ViewStore) -> None:
     await one.prepare([PLAIN])

@@ -8,7 +8,7 @@ import pytest
 
 from bus import Bus, MemoryEventStore, MemoryViewStore
 from bus.core.builds import Build
-from bus.core.errors import ProjectionStopped
+from bus.core.errors import ProjectionStopped, ViewsDropped
 from bus.core.letters import Request
 from bus.core.stored import Checkpoint, ViewChanges, ViewTable
 from tests.scenarios.test_rebuilding import QUICK, fill
@@ -127,14 +127,37 @@ async def test_a_process_whose_views_were_dropped_by_the_next_release_rests() ->
         await old.wait_settled()
         running = [one.name for one in old.statistics().projections if one.is_here]
         assert "balances" in running
-        await views.build(NEW, datetime.now(UTC))
-        new = (await views.claim([NEW], "another", 60.0))[NEW]
-        changes = ViewChanges(Checkpoint(), (await views.known([OLD]))[OLD], (), (), new.epoch)
-        assert await views.commit(NEW, changes)
-        assert await views.switch(NEW, new.epoch, OLD, datetime.now(UTC))
-        assert await views.drop(OLD)
+        await _replace(views)
         await anyio.sleep(5)
         assert "balances" not in [one.name for one in old.statistics().projections if one.is_here]
         receipt = await old.send(Deposit("a"))
         with pytest.raises(ProjectionStopped, match="its views were dropped"):
             await old.wait_projected(receipt, "balances")
+
+
+async def test_a_process_whose_views_were_dropped_makes_no_others_of_that_name_which_it_would_answer_from() -> None:
+    events, views = MemoryEventStore(shared=True), MemoryViewStore(shared=True)
+    async with Bus(LEDGER, event_store=events, view_store=views) as old:
+        receipt = await old.send(Deposit("a"))
+        await old.query(GetBalance("a"), after=receipt)
+        await _replace(views)
+        with pytest.raises(ViewsDropped, match="are no longer there"):
+            await old.query(GetBalance("a"))
+        asked = await old.ask_projection("balances", "rebuild")
+        assert (asked.is_done, asked.answer) == (
+            False,
+            "the views of version 1 were dropped: open the bus again to build them anew",
+        )
+        assert await states_of(views) == [(2, 0, "answering")]
+        with pytest.raises(ViewsDropped, match="are no longer there"):
+            await old.query(GetBalance("a"))
+
+
+async def _replace(views: MemoryViewStore) -> None:
+    """What a process of the next release does."""
+    await views.build(NEW, datetime.now(UTC))
+    new = (await views.claim([NEW], "another", 60.0))[NEW]
+    changes = ViewChanges(Checkpoint(), (await views.known([OLD]))[OLD], (), (), new.epoch)
+    assert await views.commit(NEW, changes)
+    assert await views.switch(NEW, new.epoch, OLD, datetime.now(UTC))
+    assert await views.drop(OLD)

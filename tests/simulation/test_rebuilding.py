@@ -1,15 +1,16 @@
 """Rebuilding in simulated histories: views are built, switched to and dropped, and no answer is older than another."""
 
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import msgspec
 import pytest
 
-from bus import Application
+from bus import Application, Command, Query
 from bus.testing import Faults, SimulationFailed, simulate
 from bus.testing.simulation.asking import Asked
-from tests.simulation.planted_rebuilding import REBUILDING_BUGS, REBUILT_ANSWER_BUGS
+from tests.simulation.planted_rebuilding import DOUBTED_BUGS, REBUILDING_BUGS, REBUILT_ANSWER_BUGS
 from tests.simulation.shop import (
     CACHING_PARKING_SHOP,
     CACHING_SHOP,
@@ -30,6 +31,10 @@ REBUILT = Faults(rebuilds=1.0)
 QUIETLY = msgspec.structs.replace(Faults.none(), rebuilds=1.0, slow=0.3)
 """Nothing but rebuilding, and time for everything: what is kept is soon dropped where more goes wrong."""
 
+DOUBTED = msgspec.structs.replace(
+    Faults.none(), rebuilds=1.0, slow=0.8, view_answer_lost=0.3, view_commit_late=0.3, lease_lapses=0.2
+)
+"""What is in the views is often not what their process knows of."""
 
 FIRST_SEED = {
     "switch_without_comparing_positions": 19,
@@ -92,6 +97,44 @@ def test_a_bug_planted_in_rebuilding_is_found(
         histories = found_in(HISTORIES_MAX, buses, FIRST_SEED.get(bug.__name__, 0))
     assert histories is not None, f"{HISTORIES_MAX} histories did not find it"
     record_property("histories", histories)
+
+
+def asking(chance: Random) -> Command | Query[Any]:
+    """Much more asking than doing."""
+    wants_answers = chance.random() < 0.8
+    message = shopping(chance)
+    while wants_answers and not isinstance(message, Query):
+        message = shopping(chance)
+    return message
+
+
+def doubted(seed: int) -> str | None:
+    """What is wrong with a history of two buses in which much is asked, and commits and leases are in doubt."""
+    application, earlier = (RAISED_SHOP, SHOP) if seed % 2 else (SHOP, None)
+    try:
+        simulate(application, seed=seed, workload=asking, buses=2, faults=DOUBTED, shrink=False, earlier=earlier)
+    except SimulationFailed as failed:
+        return failed.violation
+    return None
+
+
+@pytest.mark.parametrize("bug", DOUBTED_BUGS)
+def test_an_answer_older_than_one_before_is_found_where_commits_are_in_doubt(
+    bug: Callable[[Any], None], record_property: Callable[[str, object], None]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        bug(patch)
+        found = next(((seed, told) for seed in range(HISTORIES_MAX) if (told := doubted(seed)) is not None), None)
+    assert found is not None, f"{HISTORIES_MAX} histories did not find it"
+    seed, told = found
+    assert "after an answer at" in told
+    assert doubted(seed) is None
+    record_property("histories", seed + 1)
+
+
+def test_no_answer_is_older_than_one_before_where_commits_are_in_doubt() -> None:
+    # 585 showed views that came back, empty, under the name of those that were dropped.
+    assert [doubted(seed) for seed in range(570, 600)] == [None] * 30
 
 
 @pytest.mark.parametrize(

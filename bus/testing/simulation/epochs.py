@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from bus.core.stored import Claim, ViewTable
+from bus.core.stored import Checkpoint, Claim, ViewTable
 from bus.testing.simulation.model import Violated
 
 
@@ -37,9 +37,9 @@ class Epochs:
             last.until = -math.inf
 
     def forget(self, table: ViewTable) -> None:
-        """The table is no longer there; one of the same name begins anew."""
-        self._last.pop(table, None)
-        self._owners = {key: owner for key, owner in self._owners.items() if key[0] != table}
+        """The table is no longer there; one of the same name is nobody's, and comes to epochs that were never there."""
+        if (last := self._last.get(table)) is not None:
+            self._last[table] = Grant(Claim("", last.claim.epoch + 1, Checkpoint()))
 
     def claimed(self, table: ViewTable, claim: Claim, life: str, until: float | None, now: float) -> bool:
         """Notes the answer to a claim of `life`, with `until` None where the lease is another's; whether it is new."""
@@ -59,7 +59,7 @@ class Epochs:
     def committed(self, table: ViewTable, epoch: int, life: str) -> None:
         """Notes that a life has changed a table's views under that epoch."""
         last = self._last.get(table)
-        holder, present = ("nobody", 0) if last is None else (last.holder, last.claim.epoch)
+        holder, present = ("nobody", 0) if last is None else (last.holder or "nobody", last.claim.epoch)
         if (epoch, life) != (present, holder):
             raise Violated(
                 f"{life} changed the views of {table.projection!r} in epoch {epoch}, although {holder} holds them in "
@@ -68,4 +68,5 @@ class Epochs:
 
     def holders(self, tables: Iterable[ViewTable]) -> dict[str, str]:
         """The life that each projection's lease was granted to last."""
-        return {table.projection: self._last[table].holder for table in tables if table in self._last}
+        last = {table.projection: self._last.get(table) for table in tables}
+        return {name: one.holder for name, one in last.items() if one is not None and one.holder}

@@ -64,3 +64,17 @@ def test_an_epoch_belongs_to_one_owner_and_never_comes_again() -> None:
         held().claimed(TABLE, claim("of b", 2), "B", 20.0, 11.0)
     with pytest.raises(Violated, match="after epoch 2"):
         held().claimed(TABLE, claim("of b", 1), "B", math.inf, 11.0)
+
+
+def test_what_is_made_anew_after_a_drop_is_nobody_s_and_in_no_epoch_that_was_there_before() -> None:
+    epochs = held()
+    epochs.forget(TABLE)
+    assert (epochs.owner(TABLE), epochs.holders([TABLE])) == ("", {})
+    with pytest.raises(Violated, match="although nobody holds them"):
+        epochs.committed(TABLE, 2, "A")
+    with pytest.raises(Violated, match="after epoch 3"):
+        epochs.claimed(TABLE, claim("of b", 1), "B", 20.0, 3.0)
+    assert epochs.claimed(TABLE, claim("of b", 4), "B", 20.0, 3.0)
+    epochs.committed(TABLE, 4, "B")
+    with pytest.raises(Violated, match="although B holds them in epoch 4"):
+        epochs.committed(TABLE, 2, "A")
