@@ -17,7 +17,7 @@ HISTORIES_MAX = 2_000
 
 FIRST_SEED = {
     "forget_to_reset_the_staged_state": 9,
-    "give_back_whom_another_turn_has": 126,
+    "give_back_whom_another_turn_has": 430,
     "lose_the_slot_of_a_cancelled_sender": 6,
     "leave_the_mail_of_who_is_under_way": 9,
 }
