@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from adapters.cli import SWITCH_INTERVAL_S
+
 GC_THRESHOLD = 50_000
 """Objects made before a collection; a worker process sets the same, the library never does."""
 
@@ -125,6 +127,17 @@ def frozen_heap() -> Generator[None]:
     finally:
         gc.set_threshold(*before)
         gc.unfreeze()
+
+
+@contextlib.contextmanager
+def short_waits() -> Generator[None]:
+    """Threads wait for each other as briefly as in a worker process, which works with several."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 @contextlib.contextmanager

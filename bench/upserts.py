@@ -12,7 +12,7 @@ import msgspec
 from adapters.postgres import PostgresEventStore, PostgresViewStore
 from adapters.sqlite import SqliteEventStore, SqliteViewStore
 from bench.limits import ACCOUNT, AccountCommand, Deposit, OpenAccount, drive
-from bench.measure import Line, Settings, folder, frozen_heap, in_turns, line
+from bench.measure import Line, Settings, folder, frozen_heap, in_turns, line, short_waits
 from bench.postgres import new_schema, server
 from bench.postgres_upserts import RawUpserts, UpsertRow
 from bench.projections import BALANCES, Balance
@@ -109,7 +109,7 @@ def _caught_up_on_server(schema: str, url: str, events: int) -> float:
 
 async def rate(store: EventStore, views: ViewStore, events: int) -> float:
     """Events a second from the opening of a bus with new views until they show the last event."""
-    with frozen_heap():
+    with frozen_heap(), short_waits():
         begin = time.perf_counter()
         async with Bus(BANK_WITH_VIEWS, event_store=store, view_store=views) as bus:
             await bus.wait_settled(timeout=600)

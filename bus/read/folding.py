@@ -67,7 +67,8 @@ class Folding:
         self._projection = projection
         self._limits = limits
         self._encode = msgspec.json.Encoder()
-        self._decode = msgspec.json.Decoder(projection.view).decode
+        decoder = msgspec.json.Decoder(projection.view)
+        self._decode, self._decode_lines = decoder.decode, decoder.decode_lines
         self._cache: dict[str, View | None] = {}
         """The least recently committed first."""
         self._sound: set[tuple[str, ...]] = set()
@@ -226,11 +227,10 @@ class Folding:
         made = list(views.values())
         try:
             # A line of JSON holds no line feed, except where a view quotes JSON that it was given.
-            payloads = self._encode.encode_lines(made).split(b"\n")
-            if payloads.pop() or len(payloads) != len(made):
-                return None
-            back = list(map(self._decode, payloads))
-            if back != made:
+            lines = self._encode.encode_lines(made)
+            back = self._decode_lines(lines)
+            payloads = lines.split(b"\n")
+            if payloads.pop() or len(payloads) != len(made) or back != made:
                 return None
             put = tuple(map(StoredView, views, payloads, self._projection.index_rows(made)))
         except Exception:
@@ -259,8 +259,9 @@ class Folding:
     def commit(self, folded: Folded) -> None:
         """Remembers what is now in the store, and forgets what was not used for longest."""
         cache = self._cache
-        for key in folded.views:
-            cache.pop(key, None)
+        if not cache.keys().isdisjoint(folded.views):
+            for key in folded.views:
+                cache.pop(key, None)
         cache.update(folded.views)
         excess = len(cache) - self._limits.cached_views_max
         if excess > 0:
