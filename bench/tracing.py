@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,12 +13,11 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
-from adapters.cli import SWITCH_INTERVAL_S
 from adapters.otel import OtelTelemetry
 from adapters.sqlite import SqliteEventStore
 from bench.commands import BANK
 from bench.limits import AccountCommand, deposits, drive, openings
-from bench.measure import Line, Settings, folder, frozen_heap, in_turns, line
+from bench.measure import Line, Settings, folder, frozen_heap, in_turns, line, short_waits
 from bus import Bus
 from bus.ports import Telemetry
 
@@ -46,27 +44,25 @@ def tracing(settings: Settings) -> Iterator[Line]:
     """Commands a second with the SDK and its queue, against none in the same turn; then with its encoding too."""
     # A queue that is full is what it is for; the SDK says so for each span.
     logging.getLogger("opentelemetry").setLevel(logging.ERROR)
-    before = sys.getswitchinterval()
     # As in a worker's process: the exporter's thread must not keep the loop's waiting.
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    for store, exporter in (("memory", Dropping), ("sqlite", Dropping), ("sqlite", Encoding)):
-        for percent in (1, 100):
-            clients = settings.clients or 64
-            count = settings.commands or (100_000 if percent == 1 else 30_000)
-            measured = in_turns(
-                settings.turns,
-                _measured(store, percent, count, clients, exporter),
-                _measured(store, 0, count, clients, exporter),
-            )
-            yield line(
-                f"tracing.{store} {percent} %{'' if exporter is Dropping else ', encoded'}",
-                measured,
-                "commands/s",
-                at_least=TARGETS.get((store, percent)) if exporter is Dropping else None,
-                clients=clients,
-                commands=count,
-            )
-    sys.setswitchinterval(before)
+    with short_waits():
+        for store, exporter in (("memory", Dropping), ("sqlite", Dropping), ("sqlite", Encoding)):
+            for percent in (1, 100):
+                clients = settings.clients or 64
+                count = settings.commands or (100_000 if percent == 1 else 30_000)
+                measured = in_turns(
+                    settings.turns,
+                    _measured(store, percent, count, clients, exporter),
+                    _measured(store, 0, count, clients, exporter),
+                )
+                yield line(
+                    f"tracing.{store} {percent} %{'' if exporter is Dropping else ', encoded'}",
+                    measured,
+                    "commands/s",
+                    at_least=TARGETS.get((store, percent)) if exporter is Dropping else None,
+                    clients=clients,
+                    commands=count,
+                )
 
 
 def _measured(store: str, percent: int, count: int, clients: int, exporter: type[SpanExporter]) -> Callable[[], float]:
